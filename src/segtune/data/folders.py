@@ -1,0 +1,156 @@
+"""What the folder layouts share: finding images, pairing them with labels, choosing a split."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from segtune.data.images import IMAGE_SUFFIXES
+from segtune.data.samples import Record
+from segtune.errors import DataError
+from segtune.types import Vocabulary
+
+logger = logging.getLogger(__name__)
+
+UNSPLIT = "all"
+"""The split of data that is not divided."""
+
+SPLIT_FOLDERS = {
+    "train": ("train", "training", "train2017"),
+    "val": ("val", "validation", "valid", "val2017"),
+    "test": ("test", "testing", "test2017"),
+}
+"""Split -> the folder names that data sets give it."""
+
+
+def find_files(folder: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES) -> list[Path]:
+    """Returns the files directly in `folder` with one of the suffixes, hidden ones left out."""
+    wanted = tuple(suffixes)
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in wanted and not path.name.startswith(".") and path.is_file()
+    )
+
+
+def has_files(folder: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES) -> bool:
+    """Whether `folder` exists and has a file with one of the suffixes directly in it."""
+    wanted = tuple(suffixes)
+    return folder.is_dir() and any(
+        path.suffix.lower() in wanted and not path.name.startswith(".") for path in folder.iterdir()
+    )
+
+
+def pair_by_stem(
+    images: Iterable[Path],
+    labels: Iterable[Path],
+    *,
+    image_ending: str = "",
+    label_ending: str = "",
+) -> tuple[Record, ...]:
+    """Returns one record per image that has a label file of the same stem.
+
+    Images without a label are left out and counted in the log: data sets publish images whose
+    labels are held back.
+
+    Args:
+        images: image files.
+        labels: label files.
+        image_ending: what to strip from image stems, such as "_leftImg8bit".
+        label_ending: what to strip from label stems; labels that do not end so are not considered.
+
+    Raises:
+        DataError: no image has a label.
+    """
+    by_stem = {
+        path.stem.removesuffix(label_ending): path
+        for path in labels
+        if path.stem.endswith(label_ending)
+    }
+    records, alone = [], []
+    for image in images:
+        stem = image.stem.removesuffix(image_ending)
+        if stem in by_stem:
+            records.append(Record(stem, image, by_stem[stem]))
+        else:
+            alone.append(image)
+    if alone and not records:
+        wanted = f"{alone[0].stem.removesuffix(image_ending)}{label_ending}"
+        raise DataError(
+            f"none of the {len(alone)} images has a label map of the same name; "
+            f"for {alone[0]} expected {wanted}.png"
+        )
+    if alone:
+        logger.info("%d images without a label map are left out, e.g. %s", len(alone), alone[0])
+    return tuple(records)
+
+
+def pair_listed(
+    stems: Iterable[str], *, images: Path, labels: Path, list_file: Path
+) -> tuple[Record, ...]:
+    """Returns one record per stem that a list file names; files are looked for when they are read.
+
+    Raises:
+        DataError: the first image or label that the list names does not exist.
+    """
+    records = tuple(Record(stem, images / f"{stem}.jpg", labels / f"{stem}.png") for stem in stems)
+    for path in (records[0].image, records[0].label) if records else ():
+        if path is not None and not path.is_file():
+            raise DataError(f"{list_file} names {path.stem}, but {path} does not exist")
+    return records
+
+
+def read_stems(list_file: Path) -> list[str]:
+    """Returns the stems that a split file lists, one per line; only the first column counts."""
+    lines = (line.split() for line in list_file.read_text(encoding="utf-8").splitlines())
+    return [Path(columns[0]).stem for columns in lines if columns]
+
+
+def find_splits(*parents: Path) -> tuple[str, ...]:
+    """Returns the splits that have a folder in every one of `parents`."""
+    return tuple(
+        split
+        for split in SPLIT_FOLDERS
+        if all(split_folder(parent, split) is not None for parent in parents)
+    )
+
+
+def split_folder(parent: Path, split: str) -> Path | None:
+    """Returns the folder of `split` in `parent` under any of its usual names."""
+    for name in SPLIT_FOLDERS.get(split, (split,)):
+        if (parent / name).is_dir():
+            return parent / name
+    return None
+
+
+def choose_split(available: Sequence[str], split: str | None, *, path: Path) -> str:
+    """Returns the split to read: the one asked for, else "train", else the only one.
+
+    Raises:
+        DataError: it does not exist, or several do and none is "train".
+    """
+    if not available:
+        raise DataError(f"{path} has no images in the folders where this layout keeps them")
+    known = {name: key for key, names in SPLIT_FOLDERS.items() for name in names}
+    wanted = known.get(split, split) if split is not None else None
+    if wanted in available:
+        return wanted
+    if wanted is None and (len(available) == 1 or "train" in available):
+        return "train" if "train" in available else available[0]
+    if tuple(available) == (UNSPLIT,):
+        raise DataError(f"{path} is not divided into splits; leave --split {split} out")
+    given = "is needed" if split is None else f"{split!r} does not exist in {path}"
+    raise DataError(f"a split {given}; choose --split {' or '.join(available)}")
+
+
+def named_as(expected: Vocabulary, given: Vocabulary | None, *, layout: str) -> Vocabulary:
+    """Returns the vocabulary of a layout, under the user's names where there are any."""
+    if given is None:
+        return expected
+    if len(given) != len(expected):
+        raise DataError(
+            f"the vocabulary has {len(given)} classes but {layout} labels have {len(expected)}; "
+            "give one name per class in the order of the labels, or leave --vocab out"
+        )
+    return given

@@ -1,0 +1,135 @@
+"""The annotation formats, one file each, and `open_dataset`, which finds the right one.
+
+A format module has `detect(path)` (0 no, 0.5 plausible, 1 sure), `splits(path)`, `read(path, ...)`
+and, where it is also an output, functions whose names start with `write`. Listing the formats
+imports none of them.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from urllib.parse import parse_qsl
+
+from segtune.data.formats import synthetic
+from segtune.errors import DataError
+from segtune.types import Dataset
+from segtune.vocabulary.builtin import unknown_name
+from segtune.vocabulary.parse import VocabularySpec, read_vocabulary
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A format that can be read: its name for `--layout`, and what the folder looks like."""
+
+    name: str
+    looks_like: str
+
+    def module(self) -> ModuleType:
+        """Returns the module with `detect`, `splits` and `read`."""
+        return import_module(f"segtune.data.formats.{self.name}")
+
+
+_LAYOUTS = (
+    Layout("index_png", "images/*.jpg with labels/*.png of class ids, and classes.txt"),
+    Layout("camvid", "train/*.png with trainannot/*.png"),
+    Layout("cityscapes", "leftImg8bit/<split>/<city>/ with gtFine/<split>/<city>/"),
+    Layout("ade20k", "images/<split>/ with annotations/<split>/ of ADEChallengeData2016 or full"),
+    Layout("voc", "VOC2012 with JPEGImages/, SegmentationClass[Aug]/ and lists"),
+    Layout("context", "VOC2010 with SegmentationClassContext/ or annotations_detectron2/"),
+    Layout("coco_stuff", "images/<split>2017 with *_labelTrainIds.png or stuffthingmaps/"),
+    Layout("coco_instances", "annotations/instances_<split>.json, or any such JSON file"),
+    Layout("coco_panoptic", "annotations/panoptic_<split>.json with id PNGs, or the JSON file"),
+)
+
+
+def layouts() -> tuple[Layout, ...]:
+    """Returns the known layouts, in the order in which tables show them."""
+    return _LAYOUTS
+
+
+def open_dataset(
+    spec: str | Path,
+    *,
+    layout: str | None = None,
+    split: str | None = None,
+    vocabulary: VocabularySpec | None = None,
+) -> Dataset:
+    """Returns the dataset at a path, or a generated one.
+
+    Args:
+        spec: a folder or file; or `synthetic:NAME`. Both take options after a question mark, as in
+            `camvid?sequence=0001TP` or `synthetic:base?size=192&length=100&seed=3`.
+        layout: one of `layouts()`; found by looking at the files if None.
+        split: "train", "val", ...; if None, "train" where there is one, else the only split.
+        vocabulary: names for the classes, in the order of the data set's own; needed for data that
+            does not name its classes.
+
+    Raises:
+        FileNotFoundError: there is nothing at the path.
+        DataError: the layout is unknown, ambiguous or damaged.
+
+    Example:
+        >>> open_dataset("no/such/folder")
+        Traceback (most recent call last):
+        FileNotFoundError: dataset no/such/folder does not exist; check the path
+    """
+    names = None if vocabulary is None else read_vocabulary(vocabulary)
+    place, options = _take_apart(str(spec))
+    if place.startswith(synthetic.PREFIX):
+        if names is not None:
+            raise DataError(f"{place} names its own classes; leave --vocab out")
+        return synthetic.read(place.removeprefix(synthetic.PREFIX), options, split=split)
+    path = Path(place)
+    module = _choose(path, layout).module()
+    known = inspect.signature(module.read).parameters
+    for option in options:
+        if option not in known or option in ("path", "split", "vocabulary"):
+            possible = [name for name in known if name not in ("path", "split", "vocabulary")]
+            raise DataError(
+                f"{option!r} in {str(spec)!r} is not an option of this layout; "
+                f"possible: {', '.join(possible) or 'none'}"
+            )
+    return module.read(path, split=split, vocabulary=names, **options)
+
+
+def dataset_splits(spec: str | Path, *, layout: str | None = None) -> tuple[str, ...]:
+    """Returns the splits of the dataset that `open_dataset` would open; ("all",) if undivided."""
+    place, _ = _take_apart(str(spec))
+    if place.startswith(synthetic.PREFIX):
+        return synthetic.splits()
+    path = Path(place)
+    return _choose(path, layout).module().splits(path)
+
+
+def _take_apart(spec: str) -> tuple[str, dict[str, str]]:
+    """Returns the path and the options of `path?key=value&key=value`."""
+    place, _, query = spec.partition("?")
+    return place, dict(parse_qsl(query, keep_blank_values=True))
+
+
+def _choose(path: Path, layout: str | None) -> Layout:
+    """Returns the layout asked for, or the one that the files at `path` look most like."""
+    by_name = {entry.name: entry for entry in _LAYOUTS}
+    if layout is not None and layout not in by_name:
+        raise unknown_name(layout, by_name, what="layout")
+    if not path.exists():
+        raise FileNotFoundError(f"dataset {path} does not exist; check the path")
+    if layout is not None:
+        return by_name[layout]
+    scores = {entry.name: entry.module().detect(path) for entry in _LAYOUTS}
+    best = max(scores.values())
+    found = [name for name, score in scores.items() if score == best]
+    if best == 0:
+        raise DataError(
+            f"{path} is in no known layout ({', '.join(by_name)}); "
+            "check the path or name one with --layout"
+        )
+    if len(found) > 1:
+        raise DataError(
+            f"{path} can be read as {' or as '.join(found)}; choose one with --layout {found[0]}"
+        )
+    return by_name[found[0]]

@@ -1,0 +1,142 @@
+"""Plain folders: images in one, index maps of the same stem in the other. Read and written.
+
+    images/a.jpg   labels/a.png   classes.txt        not divided
+    images/train/a.jpg   labels/train/a.png          divided below the two folders
+    train/images/a.jpg   train/labels/a.png          divided above them
+
+The two folders may have other usual names (`IMAGE_FOLDERS`, `LABEL_FOLDERS`). A label pixel is the
+class id; 255 in 8-bit and 65535 in 16-bit maps is unlabelled. Class names come from `classes.txt`
+(one per line) or `vocabulary.json|yaml` beside the folders, or from the user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from segtune.data.folders import (
+    SPLIT_FOLDERS,
+    UNSPLIT,
+    choose_split,
+    find_files,
+    has_files,
+    pair_by_stem,
+    split_folder,
+)
+from segtune.data.images import LABEL_SUFFIXES, write_label_map
+from segtune.data.labels import ValueMap
+from segtune.data.samples import IndexedDataset, Record, SemanticLoader
+from segtune.errors import DataError
+from segtune.types import Segmentation, Vocabulary
+from segtune.vocabulary.parse import read_vocabulary, write_vocabulary
+
+IMAGE_FOLDERS = ("images", "image", "imgs", "img", "JPEGImages", "rgb")
+LABEL_FOLDERS = ("labels", "label", "masks", "mask", "annotations", "annots", "gt")
+NAME_FILES = tuple(
+    f"{stem}{suffix}"
+    for stem in ("vocabulary", "classes")
+    for suffix in (".json", ".yaml", ".yml", ".txt")
+)
+
+
+def detect(path: Path) -> float:
+    """Returns 0.5 for two such folders: a layout with more particular names comes first."""
+    return 0.5 if splits(path) else 0.0
+
+
+def splits(path: Path) -> tuple[str, ...]:
+    """Returns the splits; ("all",) where the data is not divided."""
+    return tuple(_folders(path))
+
+
+def _folders(path: Path) -> dict[str, tuple[Path, Path]]:
+    """Returns split -> (folder of images, folder of label maps)."""
+    if (pair := _pair(path)) is not None:
+        images, labels = pair
+        if has_files(images) and has_files(labels, LABEL_SUFFIXES):
+            return {UNSPLIT: pair}
+        below = {s: (split_folder(images, s), split_folder(labels, s)) for s in SPLIT_FOLDERS}
+        return {
+            split: (x, y)
+            for split, (x, y) in below.items()
+            if x and y and has_files(x) and has_files(y, LABEL_SUFFIXES)
+        }
+    above = {}
+    for split in SPLIT_FOLDERS:
+        folder = split_folder(path, split)
+        pair = _pair(folder) if folder else None
+        if pair and has_files(pair[0]) and has_files(pair[1], LABEL_SUFFIXES):
+            above[split] = pair
+    return above
+
+
+def _pair(path: Path) -> tuple[Path, Path] | None:
+    images = next((path / name for name in IMAGE_FOLDERS if (path / name).is_dir()), None)
+    labels = next((path / name for name in LABEL_FOLDERS if (path / name).is_dir()), None)
+    return (images, labels) if images and labels else None
+
+
+def read(
+    path: Path, *, split: str | None = None, vocabulary: Vocabulary | None = None
+) -> IndexedDataset[Record]:
+    """Returns the image and label pairs of a folder.
+
+    Args:
+        path: the folder that holds the two folders, or the splits.
+        split: "train", "val" or "test"; None where the data is not divided.
+        vocabulary: class names in the order of the label values; read from the folder if None.
+
+    Raises:
+        DataError: class names are nowhere to be found, or no image has a label.
+    """
+    split = choose_split(splits(path), split, path=path)
+    images, labels = _folders(path)[split]
+    names = vocabulary or _names_beside(path)
+    if names is None:
+        raise DataError(
+            f"{path} does not say what its label values mean; pass --vocab 'road, car, ...' in the "
+            f"order of the values, or write classes.txt with one name per line into it"
+        )
+    records = pair_by_stem(find_files(images), find_files(labels, LABEL_SUFFIXES))
+    loader = SemanticLoader(ValueMap.plain(len(names)))
+    return IndexedDataset(path.resolve().name, split, names, records, loader)
+
+
+def _names_beside(path: Path) -> Vocabulary | None:
+    for name in NAME_FILES:
+        if (path / name).is_file():
+            return read_vocabulary(path / name)
+    return None
+
+
+def write(
+    folder: Path | str,
+    results: Iterable[tuple[str, Segmentation]],
+    *,
+    vocabulary: Vocabulary,
+) -> list[Path]:
+    """Writes `labels/<id>.png` for every result and the class names once; returns the files.
+
+    Together with the images in `images/`, the folder can be read again by `read`.
+
+    Args:
+        folder: created where missing.
+        results: (sample id, result) pairs; each result has a semantic map over `vocabulary`.
+        vocabulary: fixes bit depth and palette of all files.
+    """
+    folder = Path(folder)
+    colors = [concept.color for concept in vocabulary]
+    palette = [c for c in colors if c is not None] if None not in colors else None
+    files = []
+    for sample_id, result in results:
+        if result.semantic is None:
+            raise DataError(
+                f"the result of {sample_id!r} has no semantic map, so there is no index map to "
+                "write; choose --task semantic or another --format"
+            )
+        file = folder / "labels" / f"{sample_id}.png"
+        write_label_map(file, result.semantic, num_classes=len(vocabulary), colors=palette)
+        files.append(file)
+    names = folder / "vocabulary.json"
+    write_vocabulary(names, vocabulary)
+    return [*files, names]

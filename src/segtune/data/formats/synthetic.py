@@ -1,0 +1,57 @@
+"""`synthetic:NAME`: generated worlds as datasets, with their settings in the name.
+
+    synthetic:base   synthetic:fog?size=128   synthetic:longtail?size=96x128&length=50&seed=3
+
+Options are `size` (one side, or HEIGHTxWIDTH), `length` (number of samples), `seed`, and, as 0 or
+1, `reveal` (label in training what the world hides there) and `stuff_regions` (panoptic labels).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from segtune.errors import DataError
+
+if TYPE_CHECKING:
+    from segtune.data.synthetic.dataset import SyntheticDataset
+
+PREFIX = "synthetic:"
+FORMS = {
+    "size": r"\d+(x\d+)?",
+    "length": r"[1-9]\d*",
+    "seed": r"\d+",
+    "reveal": "[01]",
+    "stuff_regions": "[01]",
+}
+
+
+def splits() -> tuple[str, ...]:
+    """Returns the splits that every world has."""
+    from segtune.data.synthetic.dataset import SPLIT_LENGTHS
+
+    return tuple(SPLIT_LENGTHS)
+
+
+def read(world: str, options: Mapping[str, str], *, split: str | None = None) -> SyntheticDataset:
+    """Returns one split of the world called `world`; "train" where `split` is None."""
+    from segtune.data.synthetic.dataset import SyntheticDataset
+
+    for option, value in options.items():
+        if option not in FORMS or not re.fullmatch(FORMS[option], value):
+            raise DataError(
+                f"{option}={value} is not an option of {PREFIX}{world}; possible are size=192 or "
+                "size=128x192, length=100, seed=3, reveal=1 and stuff_regions=1"
+            )
+    height, _, width = options.get("size", "192").partition("x")
+    length = options.get("length")
+    return SyntheticDataset(
+        world,
+        split=split or "train",
+        size=(int(height), int(width or height)),
+        length=None if length is None else int(length),
+        seed=int(options.get("seed", 0)),
+        reveal=options.get("reveal") == "1",
+        stuff_regions=options.get("stuff_regions") == "1",
+    )

@@ -1,0 +1,84 @@
+"""PASCAL VOC 2012 segmentation, with the augmented training labels where they are there.
+
+    VOC2012/JPEGImages/*.jpg
+    VOC2012/SegmentationClass/*.png, SegmentationClassAug/*.png     0 background, 1..20, 255 void
+    VOC2012/ImageSets/Segmentation/{train,val,trainval,train_aug}.txt    or  VOC2012/list/*.txt
+
+Background is unlabelled by default, as in the open-vocabulary protocols (20 classes, "PAS-20");
+`?background=class` makes it class 0 of 21. A vocabulary of 21 names asks for the same.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from segtune.data.folders import choose_split, named_as, pair_listed, read_stems
+from segtune.data.labels import ValueMap
+from segtune.data.samples import IndexedDataset, Record, SemanticLoader
+from segtune.errors import DataError
+from segtune.types import Vocabulary
+from segtune.vocabulary.builtin import builtin
+
+LABEL_FOLDERS = ("SegmentationClassAug", "SegmentationClass")
+LIST_FOLDERS = ("ImageSets/Segmentation", "list", "ImageSets/SegmentationAug")
+BACKGROUND_CHOICES = ("ignore", "class")
+
+
+def detect(path: Path) -> float:
+    """Returns 1 where `path` is VOC2012, VOCdevkit or a folder with one of them, else 0."""
+    return float(bool(splits(path)))
+
+
+def splits(path: Path) -> tuple[str, ...]:
+    """Returns the splits that have a list file, "train" first."""
+    root = find_root(path, "VOC2012")
+    if _labels(root) is None:
+        return ()
+    found = {file.stem: None for name in LIST_FOLDERS for file in (root / name).glob("*.txt")}
+    return tuple(sorted(found, key=lambda split: (split != "train", split)))
+
+
+def find_root(path: Path, year: str) -> Path:
+    """Returns the folder with `JPEGImages` at or below `path`, or `path` where there is none."""
+    places = (path, path / year, path / "VOCdevkit" / year)
+    return next((place for place in places if (place / "JPEGImages").is_dir()), path)
+
+
+def _labels(root: Path) -> Path | None:
+    return next((root / name for name in LABEL_FOLDERS if (root / name).is_dir()), None)
+
+
+def read(
+    path: Path,
+    *,
+    split: str | None = None,
+    vocabulary: Vocabulary | None = None,
+    background: str | None = None,
+) -> IndexedDataset[Record]:
+    """Returns one split of VOC 2012.
+
+    Args:
+        path: `VOC2012`, `VOCdevkit`, or the folder that holds the latter.
+        split: the name of a list file, such as "train", "train_aug" or "val".
+        vocabulary: other names for the classes.
+        background: "ignore" or "class".
+    """
+    if background not in (None, *BACKGROUND_CHOICES):
+        raise DataError(f"background={background} is not known; use background=ignore or =class")
+    split = choose_split(splits(path), split, path=path)
+    root = find_root(path, "VOC2012")
+    lists = (root / name / f"{split}.txt" for name in LIST_FOLDERS)
+    list_file = next(file for file in lists if file.is_file())
+    labels = _labels(root)
+    assert labels is not None  # choose_split found splits, which need the folder
+    stems = read_stems(list_file)
+    records = pair_listed(stems, images=root / "JPEGImages", labels=labels, list_file=list_file)
+    wants_background = background == "class" or (
+        background is None and vocabulary is not None and len(vocabulary) == 21
+    )
+    if wants_background:
+        expected, values = builtin("voc_21"), ValueMap.of_values(range(21), ignored=(255,))
+    else:
+        expected, values = builtin("voc_20"), ValueMap.of_values(range(1, 21), ignored=(0, 255))
+    names = named_as(expected, vocabulary, layout="voc")
+    return IndexedDataset(expected.name, split, names, records, SemanticLoader(values))

@@ -1,0 +1,39 @@
+"""Bilinear resizing of score maps, and the way back to the original image."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from segtune.types import Geometry
+
+
+def bilinear(planes: Tensor, size: tuple[int, int]) -> Tensor:
+    """Returns (N, h, w) planes at `size` (align_corners=False); as they are where nothing changes.
+
+    Example:
+        >>> import torch
+        >>> bilinear(torch.tensor([[[0.0, 1.0]]]), (1, 4)).tolist()
+        [[[0.0, 0.25, 0.75, 1.0]]]
+    """
+    if tuple(planes.shape[-2:]) == tuple(size):
+        return planes
+    # Planes go in as a batch: as channels, their number would change the rounding.
+    return F.interpolate(planes[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+
+
+def to_original(logits: Tensor, geometry: Geometry) -> Tensor:
+    """Returns logits over the model input as logits over the original image.
+
+    Bilinear to the model input, padding cut off, bilinear to the original size: the two steps of
+    the published pipelines. A step that changes nothing is skipped.
+
+    Args:
+        logits: (N, h, w), unbounded, padding included.
+
+    Returns:
+        (N, H, W) float32 on the original image.
+    """
+    resized_h, resized_w = geometry.resized_size
+    planes = bilinear(logits.float(), geometry.input_size)[:, :resized_h, :resized_w]
+    return bilinear(planes, geometry.original_size)

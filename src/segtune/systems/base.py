@@ -1,0 +1,127 @@
+"""What every system offers to training, evaluation and the command line.
+
+A system is a frozen model plus a few learned tensors. `encode` computes what lies upstream of the
+prompts (never with gradients, so that it can be cached), `predict` turns that and class embeddings
+into mask predictions, `loss` compares them with labels. Nothing else of a system is used outside
+its folder.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from segtune.errors import WeightsError
+from segtune.types import Features, Geometry, Instance, MaskPrediction
+
+
+@dataclass(frozen=True)
+class Words:
+    """The classes of one forward pass, as the frozen text encoder sees them.
+
+    Attributes:
+        embeds: (K, k), unit length.
+        num_negatives: how many of the last rows are negatives, which compete but are no answer.
+    """
+
+    embeds: Tensor
+    num_negatives: int = 0
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Labels of a batch, in the class ids of the `Words` they are compared with.
+
+    Attributes:
+        semantic: (B, H, W) int64; `IGNORE` (-1) where unlabelled, `segtune.ops.labels.PSEUDO` (-2)
+            where the system may label the pixel itself (self-training).
+        instances: per image, the annotated objects, for systems that predict masks.
+        pseudo_ids: classes that self-training may give to `PSEUDO` pixels.
+    """
+
+    semantic: Tensor
+    instances: Sequence[Sequence[Instance]] = ()
+    pseudo_ids: tuple[int, ...] = ()
+
+
+class System(nn.Module, ABC):
+    """Base of all systems: a frozen backbone and the module `prompts` with all that is learned.
+
+    Attributes:
+        name: registry name.
+        config: frozen dataclass of plain values; written into every prompt file.
+        backbone: the frozen model; no gradients, always in evaluation mode.
+        prompts: every learned parameter, and nothing else.
+    """
+
+    name: str
+    config: Any
+    backbone: nn.Module
+    prompts: nn.Module
+
+    @abstractmethod
+    def encode(self, pixels: Tensor) -> Features:
+        """Returns what the frozen model computes before the first prompt; no gradients.
+
+        Args:
+            pixels: (B, 3, H, W) float, 0..255 RGB, H and W multiples of `self.stride`.
+        """
+
+    @abstractmethod
+    def predict(
+        self, features: Features, words: Words, geometries: Sequence[Geometry]
+    ) -> list[MaskPrediction]:
+        """Returns one prediction per image of the batch."""
+
+    @abstractmethod
+    def loss(self, features: Features, words: Words, targets: Targets) -> dict[str, Tensor]:
+        """Returns named scalar losses, already weighted; their sum is minimised."""
+
+    @property
+    @abstractmethod
+    def stride(self) -> int:
+        """Both sides of an input must be multiples of this many pixels."""
+
+    def parameter_groups(self, lr: float, weight_decay: float) -> list[dict[str, Any]]:
+        """Returns optimiser groups over the learned parameters; systems override the rates."""
+        return [{"params": list(self.prompts.parameters()), "lr": lr, "weight_decay": weight_decay}]
+
+    def num_learned(self) -> int:
+        """Returns how many numbers are learned."""
+        return sum(parameter.numel() for parameter in self.prompts.parameters())
+
+    def learned(self) -> dict[str, Tensor]:
+        """Returns a copy of everything learned, on the CPU, ready for a prompt file."""
+        return {key: value.detach().cpu().clone() for key, value in self.prompts.state_dict().items()}
+
+    def load_learned(self, tensors: Mapping[str, Tensor]) -> None:
+        """Replaces everything learned; raises `WeightsError` on missing, extra or misshapen keys."""
+        own = self.prompts.state_dict()
+        wrong = sorted(set(own) ^ set(tensors)) + sorted(
+            f"{key} {tuple(tensors[key].shape)} instead of {tuple(own[key].shape)}"
+            for key in set(own) & set(tensors)
+            if own[key].shape != tensors[key].shape
+        )
+        if wrong:
+            raise WeightsError(f"the prompts do not fit {self.name}: {', '.join(wrong)}")
+        self.prompts.load_state_dict(dict(tensors))
+
+    def config_values(self) -> dict[str, Any]:
+        """Returns the config as plain values for a file header."""
+        return asdict(self.config)
+
+    def train(self, mode: bool = True) -> System:
+        """Switches the prompts only; the backbone stays in evaluation mode."""
+        super().train(False)
+        self.prompts.train(mode)
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model runs."""
+        return next(self.backbone.parameters()).device

@@ -1,0 +1,90 @@
+"""The class lists of the public benchmarks, by name: `builtin("ade20k_150")`.
+
+The lists are data files in `vocabulary/lists/`; each says in `about` where its order and kinds come
+from. Names keep the spelling of the data set ("diningtable", "wall-other"), because scores depend
+on it. Which classes are seen and unseen in a zero-shot protocol is in `vocabulary/protocols.py`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from segtune.errors import SegtuneError
+from segtune.types import Concept, Vocabulary
+from segtune.vocabulary.entries import concept_from
+
+
+@cache
+def builtin_names() -> tuple[str, ...]:
+    """Returns the names of the built-in vocabularies, sorted."""
+    files = resources.files("segtune.vocabulary").joinpath("lists").iterdir()
+    return tuple(sorted(f.name.removesuffix(".json") for f in files if f.name.endswith(".json")))
+
+
+@cache
+def builtin(name: str, *, join_synonyms: bool = False) -> Vocabulary:
+    """Returns the built-in vocabulary `name`.
+
+    Where two classes of ADE20K share their first word ("pot" and "pot, flowerpot"), the one with
+    more words is called by its first word that no other class starts with ("flowerpot").
+
+    Args:
+        name: one of `builtin_names()`.
+        join_synonyms: give each class one name with its synonyms in it, as "road, route"; this is
+            what OVSeg and SimBaseline hand to the text encoder.
+
+    Example:
+        >>> builtin("voc_20").names[:3], len(builtin("ade20k_847"))
+        (('aeroplane', 'bicycle', 'bird'), 847)
+    """
+    concepts = [concept_from(entry) for entry in _read(name)["classes"]]
+    if join_synonyms:
+        concepts = [replace(c, name=", ".join(c.names), synonyms=()) for c in concepts]
+    return Vocabulary(tuple(_without_repeats(concepts)), name=name)
+
+
+def describe(name: str) -> str:
+    """Returns one sentence about the built-in vocabulary `name`."""
+    return _read(name)["about"]
+
+
+@cache
+def category_ids(name: str) -> tuple[int, ...]:
+    """Returns the ids that the data set's own files use, one per class, in class order."""
+    content = _read(name)
+    return tuple(content.get("category_ids", range(len(content["classes"]))))
+
+
+def unknown_name(name: str, known: Iterable[str], *, what: str) -> SegtuneError:
+    """Returns the error for a `name` that is not among the known ones, with close ones if any."""
+    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"
+    return SegtuneError(f"{name!r} is not a {what}; {hint}")
+
+
+@cache
+def _read(name: str) -> dict[str, Any]:
+    if name not in builtin_names():
+        raise unknown_name(name, builtin_names(), what="built-in vocabulary")
+    file = resources.files("segtune.vocabulary").joinpath("lists", f"{name}.json")
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def _without_repeats(concepts: list[Concept]) -> list[Concept]:
+    """Returns the concepts with distinct names: a repeated first word makes way for a synonym."""
+    first_words = Counter(concept.name for concept in concepts)
+    distinct = []
+    for concept in concepts:
+        if first_words[concept.name] > 1 and concept.synonyms:
+            name = next(word for word in concept.synonyms if word not in first_words)
+            others = tuple(word for word in concept.names if word != name)
+            concept = replace(concept, name=name, synonyms=others)
+        distinct.append(concept)
+    return distinct

@@ -1,0 +1,129 @@
+"""Reads a vocabulary from whatever a user types: words, a file, a built-in name, plain data.
+
+| given | read as |
+|---|---|
+| `"road, car \\| automobile, !shadow"` | classes with synonyms after `\\|`, a negative after `!` |
+| `"ade20k_150"` | a built-in list, see `segtune vocabularies` |
+| `classes.txt` | one class per line, synonyms after `\\|`, comments after `#` |
+| `classes.json`, `classes.yaml` | a list, or `{classes: [...], negatives: [...]}`; entries are words or mappings with name, synonyms, kind, group, color |
+| a sequence | words, mappings or concepts |
+"""  # noqa: E501 (a table row cannot be broken)
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from segtune.errors import SegtuneError
+from segtune.ops.files import atomic_write
+from segtune.types import Concept, Vocabulary
+from segtune.vocabulary.builtin import builtin, builtin_names, unknown_name
+from segtune.vocabulary.entries import comma_list, vocabulary_from, vocabulary_of
+
+FILE_TYPES = (".txt", ".json", ".yaml", ".yml")
+
+VocabularySpec = str | Path | Vocabulary | Sequence[str | Mapping[str, Any] | Concept]
+
+
+def read_vocabulary(spec: VocabularySpec, *, name: str | None = None) -> Vocabulary:
+    """Returns the vocabulary that `spec` describes; see the table at the top of this module.
+
+    Args:
+        spec: words, a file, a built-in name, a sequence of entries, or a vocabulary as it is.
+        name: what tables call it; by default the file stem, the built-in name or "custom".
+
+    Raises:
+        SegtuneError: the vocabulary is empty, repeats a class, or is not understood.
+        FileNotFoundError: `spec` is a path without a file.
+
+    Example:
+        >>> read_vocabulary("road, car | automobile, tree").names
+        ('road', 'car', 'tree')
+        >>> len(read_vocabulary("coco_stuff_171"))
+        171
+    """
+    if isinstance(spec, Vocabulary):
+        return spec
+    if isinstance(spec, Path):
+        return _from_file(spec, name=name)
+    if not isinstance(spec, str):
+        return vocabulary_of(spec, name=name or "custom")
+    text = spec.strip()
+    if text in builtin_names():
+        return builtin(text)
+    if Path(text).suffix.lower() in FILE_TYPES and "\n" not in text:
+        return _from_file(Path(text), name=name)
+    if re.fullmatch(r"\w+_\d+", text) and difflib.get_close_matches(text, builtin_names()):
+        raise unknown_name(text, builtin_names(), what="built-in vocabulary")
+    return comma_list(text.replace("\n", ","), name=name or "custom")
+
+
+def write_vocabulary(path: Path | str, vocabulary: Vocabulary) -> None:
+    """Writes a vocabulary as the JSON that `read_vocabulary` reads; `path` ends in .json."""
+    classes = []
+    for concept in vocabulary:
+        known = {key: value for key, value in asdict(concept).items() if value not in (None, ())}
+        classes.append(known)
+    content = {"name": vocabulary.name, "classes": classes, "negatives": vocabulary.negatives}
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def _from_file(path: Path, *, name: str | None) -> Vocabulary:
+    name = name or path.stem
+    suffix = path.suffix.lower()
+    text = read_text(path, what="vocabulary file")
+    if suffix == ".json":
+        return vocabulary_from(parse_json(text, path), name=name)
+    if suffix in (".yaml", ".yml"):
+        return vocabulary_from(parse_yaml(text, path), name=name)
+    lines = [line.strip() for line in text.splitlines()]
+    lines = [line for line in lines if line and not line.startswith("#")]
+    if not lines:
+        raise SegtuneError(f"{path} is empty; write one class name per line")
+    if len(lines) == 1:
+        return comma_list(lines[0], name=name)
+    for line in lines:
+        if "," in line:
+            raise SegtuneError(
+                f"{path}: the line {line!r} has a comma; write one class per line, "
+                "synonyms as 'name | synonym'"
+            )
+    return vocabulary_of(lines, name=name)
+
+
+def read_text(path: Path, *, what: str) -> str:
+    """Returns the content of a small text file; `what` names it in the error message."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{what} {path} does not exist; check the path")
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise SegtuneError(f"{what} {path} is not text; save it as UTF-8") from None
+
+
+def parse_json(text: str, path: Path) -> object:
+    """Returns the JSON document; `path` names it in the error message."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise SegtuneError(
+            f"{path} is not valid JSON: {error.msg} in line {error.lineno}; correct that line"
+        ) from None
+
+
+def parse_yaml(text: str, path: Path) -> object:
+    """Returns the YAML document; `path` names it in the error message."""
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" in line {where.line + 1}" if where else ""
+        raise SegtuneError(f"{path} is not valid YAML{line}; correct that line") from None

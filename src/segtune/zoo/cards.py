@@ -1,0 +1,156 @@
+"""Cards of the models that segtune can name: bundled small ones and public ones.
+
+A card says where the weights are, under which licence, and what input and score to expect. Reading
+cards imports no model code; building a model from one is the business of `backbones/`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from segtune.errors import SegtuneError, WeightsError
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+ZOO = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is known about one set of weights.
+
+    Attributes:
+        name: the short name that users type.
+        kind: architecture family, e.g. "clip-vit".
+        source: who made it, and how to make or find it again.
+        licence: SPDX name.
+        input_size: (height, width) in pixels that it was trained at.
+        mean: of the input, per channel, for values 0..1.
+        std: of the input, per channel.
+        expected: protocol -> published or measured score, in percent.
+        hub_id: Hugging Face repository; None for a bundled model.
+        folder: name inside `segtune/zoo`; None for a public model.
+        weights_file: file that holds the weights.
+        sha256: of the weights file; None where the hub's own revision check is relied on.
+    """
+
+    name: str
+    kind: str
+    source: str
+    licence: str
+    input_size: tuple[int, int]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    expected: tuple[tuple[str, float], ...] = ()
+    hub_id: str | None = None
+    folder: str | None = None
+    weights_file: str = "model.safetensors"
+    sha256: str | None = None
+
+    @property
+    def is_bundled(self) -> bool:
+        """Whether the weights come with segtune."""
+        return self.folder is not None
+
+    def path(self) -> Path:
+        """Returns the folder of a bundled model.
+
+        Raises:
+            SegtuneError: the model is public and has to be downloaded.
+            WeightsError: the files are missing from this installation.
+        """
+        if self.folder is None:
+            raise SegtuneError(
+                f"{self.name} is not bundled; download it with `hf download {self.hub_id}` and "
+                "pass the local folder, or choose one of: " + ", ".join(names(bundled=True))
+            )
+        folder = ZOO / self.folder
+        if not (folder / self.weights_file).is_file():
+            raise WeightsError(
+                f"{self.folder}/{self.weights_file} is missing from this installation; "
+                "reinstall segtune or rebuild it with `segtune train recipes/zoo/clip_vit.yaml`"
+            )
+        return folder
+
+    def verify(self) -> None:
+        """Raises `WeightsError` where the bundled weights differ from the card's checksum."""
+        file = self.path() / self.weights_file
+        found = hashlib.sha256(file.read_bytes()).hexdigest()
+        if self.sha256 is not None and found != self.sha256:
+            raise WeightsError(
+                f"{file.name} of {self.name} has sha256 {found[:12]}..., expected "
+                f"{self.sha256[:12]}...; reinstall segtune"
+            )
+
+
+BUNDLED = (
+    Card(
+        name="clip-vit-tiny",
+        kind="clip-vit",
+        source="recipes/zoo/clip_vit.yaml, synthetic:base only",
+        licence="Apache-2.0",
+        input_size=(64, 64),
+        mean=CLIP_MEAN,
+        std=CLIP_STD,
+        folder="clip-vit-tiny",
+    ),
+)
+
+
+def _public(
+    hub_id: str, licence: str, side: int, imagenet: float, *, kind: str = "clip-vit"
+) -> Card:
+    """A public CLIP; the score is its published zero-shot ImageNet top-1."""
+    return Card(
+        name=hub_id.rpartition("/")[2].lower(),
+        kind=kind,
+        source=f"https://huggingface.co/{hub_id}",
+        licence=licence,
+        input_size=(side, side),
+        mean=CLIP_MEAN,
+        std=CLIP_STD,
+        expected=(("ImageNet zero-shot top-1, published", imagenet),),
+        hub_id=hub_id,
+    )
+
+
+PUBLIC = (
+    _public("openai/clip-vit-base-patch32", "MIT", 224, 63.2),
+    _public("openai/clip-vit-base-patch16", "MIT", 224, 68.6),
+    _public("openai/clip-vit-large-patch14", "MIT", 224, 75.3),
+    _public("openai/clip-vit-large-patch14-336", "MIT", 336, 76.2),
+    _public("laion/CLIP-ViT-B-16-laion2B-s34B-b88K", "MIT", 224, 70.2),
+    _public("laion/CLIP-ViT-L-14-laion2B-s32B-b82K", "MIT", 224, 75.3),
+    _public("laion/CLIP-ViT-H-14-laion2B-s32B-b79K", "MIT", 224, 78.0),
+    _public(
+        "laion/CLIP-convnext_large_d_320.laion2B-s29B-b131K-ft-soup",
+        "MIT",
+        320,
+        76.9,
+        kind="clip-convnext",
+    ),
+)
+
+CARDS: dict[str, Card] = {card.name: card for card in (*BUNDLED, *PUBLIC)}
+
+
+def names(*, bundled: bool | None = None) -> tuple[str, ...]:
+    """Returns the known names, bundled ones first; only those (not) bundled where asked for."""
+    return tuple(
+        name for name, entry in CARDS.items() if bundled is None or entry.is_bundled == bundled
+    )
+
+
+def card(name: str) -> Card:
+    """Returns the card called `name`, which may also be a Hugging Face id.
+
+    Example:
+        >>> card("openai/clip-vit-base-patch16").input_size
+        (224, 224)
+    """
+    key = name.rpartition("/")[2].lower()
+    if key not in CARDS:
+        raise SegtuneError(f"there is no model {name!r}; choose one of: {', '.join(CARDS)}")
+    return CARDS[key]

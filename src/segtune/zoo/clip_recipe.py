@@ -1,0 +1,126 @@
+"""Every setting of the bundled CLIP's training, with the two presets it can be trained by."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from segtune.errors import SegtuneError
+
+
+@dataclass(frozen=True)
+class ClipRecipe:
+    """Settings of one training run; the defaults are the `cpu` preset.
+
+    Pixels are square sides. `crops` show one thing, or one stuff, and train the image embedding;
+    `scenes` show many and train the patch embeddings of the value path.
+    """
+
+    name: str = "clip-vit-tiny"
+    seed: int = 0
+
+    # Model: an ordinary CLIPModel.
+    image_size: int = 64
+    patch_size: int = 8
+    vision_width: int = 160
+    vision_layers: int = 6
+    vision_heads: int = 5
+    text_width: int = 128
+    text_layers: int = 3
+    text_heads: int = 4
+    projection_dim: int = 128
+    vocab_size: int = 1792
+    context_length: int = 32
+
+    # Rendered once, kept in the cache.
+    num_crops: int = 60_000
+    num_scenes: int = 12_000
+    scene_size: int = 128
+
+    # Optimisation.
+    num_steps: int = 4_500
+    crops_per_step: int = 64
+    scenes_per_step: int = 16
+    scene_windows: tuple[int, ...] = (96, 112, 128)
+    lr: float = 1.5e-3
+    weight_decay: float = 0.05
+    num_warmup_steps: int = 200
+    max_grad_norm: float = 1.0
+
+    # Weights of the loss terms; the full caption of a crop has weight 1.
+    partial_weight: float = 0.5
+    patch_weight: float = 1.0
+    scene_weight: float = 0.25
+
+    # Running.
+    precision: str = "bf16"
+    device: str = "auto"
+    save_every: int = 100
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("fp32", "bf16"):
+            raise SegtuneError(f"precision is {self.precision!r}; expected 'fp32' or 'bf16'")
+        for side in (self.image_size, *self.scene_windows):
+            if side % self.patch_size:
+                raise SegtuneError(
+                    f"side {side} px is not a multiple of the patch size {self.patch_size}"
+                )
+        if max(self.scene_windows) > self.scene_size:
+            raise SegtuneError(
+                f"scene_windows {self.scene_windows} must fit into scene_size {self.scene_size}"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns every setting as plain values, ready for YAML."""
+        values = asdict(self)
+        values["scene_windows"] = list(self.scene_windows)
+        return values
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "cpu": {},
+    # Ten times the views at a larger batch, for an accelerator.
+    "large": {
+        "num_crops": 200_000,
+        "num_scenes": 40_000,
+        "num_steps": 12_000,
+        "crops_per_step": 384,
+        "scenes_per_step": 96,
+        "num_warmup_steps": 500,
+    },
+}
+
+
+def read_recipe(path: Path | str) -> ClipRecipe:
+    """Returns the recipe in a YAML file: an optional `preset`, then the settings that differ.
+
+    A `system` key, by which `segtune train` finds the trainer, is allowed and ignored here.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no recipe {path}; try recipes/zoo/clip_vit.yaml")
+    values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    if not isinstance(values, dict):
+        raise SegtuneError(f"{path} is not a mapping of settings")
+    values.pop("system", None)
+    return make_recipe(values.pop("preset", "cpu"), **values)
+
+
+def make_recipe(preset: str = "cpu", **settings: Any) -> ClipRecipe:
+    """Returns a preset with some settings replaced.
+
+    Example:
+        >>> make_recipe("large", seed=3).crops_per_step
+        384
+    """
+    if preset not in PRESETS:
+        raise SegtuneError(f"there is no preset {preset!r}; expected one of {sorted(PRESETS)}")
+    values = PRESETS[preset] | settings
+    if unknown := sorted(set(values) - {field.name for field in fields(ClipRecipe)}):
+        raise SegtuneError(f"unknown settings {unknown}; see segtune.zoo.clip_recipe.ClipRecipe")
+    if "scene_windows" in values:
+        values["scene_windows"] = tuple(values["scene_windows"])
+    return replace(ClipRecipe(), **values)
