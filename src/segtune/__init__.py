@@ -1,1 +1,50 @@
+"""segtune: small prompts for large frozen segmentation models, and masks for any words.
 
+    import segtune
+    model = segtune.load()
+    prompts = segtune.fit(model, "photos/", system="rpn", shots=16)
+    result = model.segment("street.jpg", prompts.vocabulary, prompts=prompts)
+
+Importing the package is light; torch is imported when something needs it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from segtune.eval.evaluate import evaluate_semantic as evaluate_semantic
+    from segtune.prompts import Prompts as Prompts
+    from segtune.segmenter import Resolution as Resolution
+    from segtune.segmenter import Segmenter as Segmenter
+    from segtune.segmenter import load as load
+    from segtune.train.fit import FitConfig as FitConfig
+    from segtune.train.fit import fit as fit
+    from segtune.types import Concept as Concept
+    from segtune.types import Segmentation as Segmentation
+    from segtune.types import Vocabulary as Vocabulary
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Concept": "segtune.types",
+    "FitConfig": "segtune.train.fit",
+    "Prompts": "segtune.prompts",
+    "Resolution": "segtune.segmenter",
+    "Segmentation": "segtune.types",
+    "Segmenter": "segtune.segmenter",
+    "Vocabulary": "segtune.types",
+    "fit": "segtune.train.fit",
+    "load": "segtune.segmenter",
+    "open_dataset": "segtune.data.formats",
+    "read_vocabulary": "segtune.vocabulary.parse",
+}
+
+__all__ = ["__version__", *sorted(_HOME)]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'segtune' has no attribute {name!r}")

@@ -36,9 +36,7 @@ def plain_resize(logits: torch.Tensor, geometry: Geometry) -> torch.Tensor:
 @pytest.mark.parametrize("pixel_scores", ["sigmoid", "softmax"])
 @pytest.mark.parametrize("chunk", [1, 3, 16, 1000])
 @pytest.mark.parametrize("seen", [(), (0, 2, 5), tuple(range(40))])
-def test_dense_equals_the_plain_way(
-    pixel_scores: str, chunk: int, seen: tuple[int, ...]
-) -> None:
+def test_dense_equals_the_plain_way(pixel_scores: str, chunk: int, seen: tuple[int, ...]) -> None:
     logits = smooth(40)
     prediction = MaskPrediction(PADDED, pixel_logits=logits, pixel_scores=pixel_scores)
     full = plain_resize(logits.double(), PADDED)
@@ -161,9 +159,7 @@ def test_instances_equal_a_loop_over_pairs(chunk: int) -> None:
 
 def test_instances_filters() -> None:
     prediction = mask_prediction()
-    concepts = tuple(
-        Concept(f"class {i}", kind="thing" if i % 2 else "stuff") for i in range(12)
-    )
+    concepts = tuple(Concept(f"class {i}", kind="thing" if i % 2 else "stuff") for i in range(12))
     everything = instances(prediction, Vocabulary(concepts)).segments
     things = instances(prediction, Vocabulary(concepts), things_only=True).segments
     assert [s.class_id for s in things] == [s.class_id for s in everything if s.class_id % 2]
@@ -223,7 +219,9 @@ def test_panoptic_negatives_hide_what_they_win_and_nothing_confident_is_empty() 
     result = panoptic(prediction, words(1), num_negatives=1)
     assert result.semantic[0].tolist() == [0] * 4 + [IGNORE] * 4
     assert len(result.segments) == 1
-    unsure = MaskPrediction(geometry, mask_logits=blocks(slice(0, 4)), class_logits=torch.zeros(1, 3))
+    unsure = MaskPrediction(
+        geometry, mask_logits=blocks(slice(0, 4)), class_logits=torch.zeros(1, 3)
+    )
     assert panoptic(unsure, words(2)).segments == ()
     assert (panoptic(unsure, words(2)).semantic == IGNORE).all()
 

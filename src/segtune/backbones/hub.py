@@ -43,7 +43,7 @@ def load_backbone(
         FileNotFoundError, WeightsError: nothing found, or it is not a CLIP ViT.
     """
     card = CARDS.get(str(name))
-    path = Path(card.path) if card and card.path else Path(name)
+    path = card.path() if card and card.is_bundled else Path(name)
     if path.is_dir():
         clip = _from_folder(path, card, tokenizer)
     elif path.is_file():
@@ -54,7 +54,7 @@ def load_backbone(
             f"CLIP file, or a bundled name ({', '.join(bundled())})"
         )
     else:
-        clip = _from_hub(str(name), card, tokenizer)
+        clip = _from_hub(card.hub_id or card.name if card else str(name), card, tokenizer)
     return clip.to(device or default_device())
 
 
@@ -65,7 +65,7 @@ def default_device() -> torch.device:
 
 def bundled() -> list[str]:
     """Returns the names of the models that come with the package."""
-    return [name for name, card in CARDS.items() if card.path]
+    return [name for name, card in CARDS.items() if card.is_bundled]
 
 
 def clip_vit_from_official(

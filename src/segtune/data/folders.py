@@ -134,7 +134,7 @@ def choose_split(available: Sequence[str], split: str | None, *, path: Path) -> 
         raise DataError(f"{path} has no images in the folders where this layout keeps them")
     known = {name: key for key, names in SPLIT_FOLDERS.items() for name in names}
     wanted = known.get(split, split) if split is not None else None
-    if wanted in available:
+    if wanted is not None and wanted in available:
         return wanted
     if wanted is None and (len(available) == 1 or "train" in available):
         return "train" if "train" in available else available[0]

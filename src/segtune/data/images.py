@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from segtune.errors import DataError
 from segtune.ops.files import atomic_write
@@ -75,10 +75,10 @@ def read_label_map(path: Path | str) -> np.ndarray:
                 f"label map {path} is a colour picture (mode {image.mode}); expected one class "
                 "index per pixel, an 8-bit palette or grey PNG or a 16-bit PNG or TIFF"
             )
-        raw_mode = image.tile[0].args if image.tile else None
-        labels = np.asarray(image).astype(np.int32)
         # Grey PNGs of 2 or 4 bits per pixel are stretched to 0..255 on reading: undo that.
-        return labels // _STRETCH.get(raw_mode, 1) if isinstance(raw_mode, str) else labels
+        stored = image.tile[0].args if isinstance(image, ImageFile.ImageFile) else None
+        stretch = _STRETCH.get(stored, 1) if isinstance(stored, str) else 1
+        return np.asarray(image).astype(np.int32) // stretch
 
 
 def write_label_map(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,7 +33,7 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
             raise IsADirectoryError(0, "it is a folder, a file name is needed")
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         reason = error.strerror or str(error)
         raise DataError(f"cannot write {path}: {reason}; nothing was changed") from error

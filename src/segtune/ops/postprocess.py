@@ -281,7 +281,8 @@ def _label_from_masks(
     prediction: MaskPrediction, seen_ids: Sequence[int], seen_shift: float
 ) -> PixelLabels:
     """Returns the best class by class probability times mask probability, summed over queries."""
-    assert prediction.mask_logits is not None and prediction.class_logits is not None
+    assert prediction.mask_logits is not None
+    assert prediction.class_logits is not None
     class_probs = prediction.class_logits.float().softmax(-1)[:, :-1]
     mask_probs = to_original(prediction.mask_logits, prediction.geometry).sigmoid()
     shift = torch.zeros(class_probs.shape[1], 1, device=class_probs.device)

@@ -21,6 +21,7 @@ import torch
 from segtune.errors import WeightsError
 
 FORMAT = 1
+Generator = torch.Generator | np.random.Generator
 
 
 class Stateful(Protocol):
@@ -49,7 +50,7 @@ def save_checkpoint(
     *,
     step: int,
     parts: Mapping[str, Stateful],
-    generators: Mapping[str, torch.Generator] | None = None,
+    generators: Mapping[str, Generator] | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes the state of a run to `path`, atomically: an older file stays intact until the end.
@@ -57,14 +58,15 @@ def save_checkpoint(
     Args:
         step: number of finished steps.
         parts: name -> model, optimiser, schedule, ...
-        generators: name -> generator of the run; torch's global generators are always stored.
+        generators: name -> generator of the run, of torch or numpy; torch's global generators
+            are always stored.
         extra: plain Python values only (the file is read by the weights-only unpickler).
     """
     state = {
         "format": FORMAT,
         "step": step,
         "parts": {name: part.state_dict() for name, part in parts.items()},
-        "generators": {name: g.get_state() for name, g in (generators or {}).items()},
+        "generators": {name: _generator_state(g) for name, g in (generators or {}).items()},
         "global_rng": _global_rng(),
         "extra": dict(extra or {}),
     }
@@ -75,7 +77,7 @@ def load_checkpoint(
     path: Path | str,
     *,
     parts: Mapping[str, Stateful],
-    generators: Mapping[str, torch.Generator] | None = None,
+    generators: Mapping[str, Generator] | None = None,
     map_location: torch.device | str = "cpu",
 ) -> Checkpoint:
     """Puts the stored state back into `parts` and `generators` and returns the step and extras.
@@ -97,7 +99,7 @@ def load_checkpoint(
     for name, part in parts.items():
         part.load_state_dict(state["parts"][name])
     for name, generator in generators.items():
-        generator.set_state(state["generators"][name].cpu())
+        _set_generator_state(generator, state["generators"][name])
     _set_global_rng(state["global_rng"])
     return Checkpoint(step=state["step"], extra=state["extra"])
 
@@ -139,18 +141,25 @@ def write_atomically(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def _global_rng() -> dict[str, Any]:
-    """Returns the states of torch's and numpy's global generators (as tensors and plain values)."""
-    kind, keys, position, has_gauss, gauss = np.random.get_state()
-    return {
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "numpy": [str(kind), np.asarray(keys).tolist(), int(position), int(has_gauss), float(gauss)],
-    }
+    """Returns the states of torch's own generators, which dropout and the like draw from."""
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {"torch": torch.get_rng_state(), "cuda": cuda}
 
 
 def _set_global_rng(state: Mapping[str, Any]) -> None:
     torch.set_rng_state(state["torch"].cpu())
     if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda"]])
-    kind, keys, position, has_gauss, gauss = state["numpy"]
-    np.random.set_state((kind, np.array(keys, dtype=np.uint32), position, has_gauss, gauss))
+
+
+def _generator_state(generator: Generator) -> Any:
+    if isinstance(generator, torch.Generator):
+        return generator.get_state()
+    return dict(generator.bit_generator.state)
+
+
+def _set_generator_state(generator: Generator, state: Any) -> None:
+    if isinstance(generator, torch.Generator):
+        generator.set_state(state.cpu())
+    else:
+        generator.bit_generator.state = state

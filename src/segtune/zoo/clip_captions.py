@@ -108,7 +108,7 @@ def full_sentence(concept: int, rng: np.random.Generator) -> Sentence:
 
 
 def partial_sentence(concept: int, rng: np.random.Generator) -> Sentence:
-    """Returns a sentence about one or two attributes of a thing; of a stuff, all there is to say."""
+    """Returns a sentence about one or two attributes of a thing; a stuff is just named."""
     return _sentence(concept, SUBSETS[int(rng.integers(len(SUBSETS)))], rng)
 
 

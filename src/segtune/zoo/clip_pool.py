@@ -13,7 +13,6 @@ import os
 import shutil
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +52,7 @@ def open_pool(recipe: ClipRecipe, cache: Path, *, progress: bool = False) -> Poo
     """Returns the pool of a recipe, rendering it with all cores where the cache does not hold it.
 
     Args:
-        cache: folder for rendered pools; one subfolder per set of settings and drawing code.
+        cache: folder for rendered pools; one subfolder per set of settings and way of drawing.
         progress: show a bar while rendering.
     """
     folder = cache / f"clip-pool-{_pool_key(recipe)}"
@@ -64,7 +63,7 @@ def open_pool(recipe: ClipRecipe, cache: Path, *, progress: bool = False) -> Poo
 
 
 def _pool_key(recipe: ClipRecipe) -> str:
-    """Returns a hash of what decides the pixels: the settings, this file and the drawing code."""
+    """Returns a hash of the settings and of a few renders, which change when the drawing does."""
     settings = (
         recipe.seed,
         recipe.image_size,
@@ -73,10 +72,9 @@ def _pool_key(recipe: ClipRecipe) -> str:
         recipe.scene_size,
     )
     digest = hashlib.sha256(json.dumps(settings).encode())
-    drawing = ("attributes", "noise", "shapes", "textures", "objects", "surfaces", "layout", "scene")
-    for module in drawing:
-        digest.update(files("segtune.data.synthetic").joinpath(f"{module}.py").read_bytes())
-    digest.update(files("segtune.zoo").joinpath("clip_pool.py").read_bytes())
+    for kind, size in (("crop", recipe.image_size), ("scene", recipe.scene_size)):
+        images, labels = _render_chunk((kind, recipe.seed, 0, 12, size))
+        digest.update(images.tobytes() + labels.tobytes())
     return digest.hexdigest()[:12]
 
 
@@ -161,9 +159,7 @@ def concept_map(scene: Scene) -> np.ndarray:
 def _random_scene(rng: np.random.Generator, least: int = SCENE_SIDES[0]) -> Scene:
     side = int(rng.integers(least, max(least, SCENE_SIDES[1]) + 1))
     seen = seen_things()
-    return compose_scene(
-        compositions(), lambda r, n: r.choice(seen, n), rng, size=(side, side)
-    )
+    return compose_scene(compositions(), lambda r, n: r.choice(seen, n), rng, size=(side, side))
 
 
 def _cut_thing(

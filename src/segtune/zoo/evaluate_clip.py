@@ -27,6 +27,7 @@ from segtune.zoo.clip_captions import concept_names
 from segtune.zoo.clip_model import encode_images, encode_texts, load_clip, normalize_images
 
 TEMPLATES = ("{}", "a photo of a {}.", "this is a photo of a {}.", "there is a {} in the scene.")
+PROTOCOLS = {"crops_plain": ("a photo of a {}",), "crops_templates": TEMPLATES}
 EVALUATION_STREAM = 1_000_003
 """First number of every seed here; training streams start with the recipe's seed."""
 
@@ -136,7 +137,7 @@ def evaluate(
     names = concept_names()
     num_things = len(compositions())
     result: dict[str, dict[str, float]] = {}
-    for protocol, templates in (("crops_plain", ("a photo of a {}",)), ("crops_templates", TEMPLATES)):
+    for protocol, templates in PROTOCOLS.items():
         embeds = class_embeddings(model, tokenizer, names[:num_things], templates)
         scores = [crop_accuracy(model, embeds, seed=seed, progress=progress) for seed in seeds]
         result[protocol] = {
@@ -152,7 +153,7 @@ def evaluate(
 def format_report(result: dict[str, dict[str, float]], title: str) -> str:
     """Returns the scores as a small table, in percent."""
     lines = [title, f"{'crops, top-1 of all compositions':34}{'seen':>14}{'unseen':>14}"]
-    for protocol in ("crops_plain", "crops_templates"):
+    for protocol in PROTOCOLS:
         score = result[protocol]
         cells = [
             f"{100 * score[f'{group}_mean']:.1f} ± {100 * score[f'{group}_std']:.1f}"
@@ -182,7 +183,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     result = evaluate(
         model, tokenizer, seeds=options.seeds, num_scenes=options.scenes, progress=True
     )
-    print(format_report(result, f"{folder.name}: zero-shot on synthetic:base, seeds {options.seeds}"))
+    title = f"{folder.name}: zero-shot on synthetic:base, seeds {options.seeds}"
+    print(format_report(result, title))
     if options.json:
         options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
         print(f"wrote {options.json}")

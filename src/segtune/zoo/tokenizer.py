@@ -8,11 +8,12 @@ is an ordinary `transformers.CLIPTokenizer`.
 
 from __future__ import annotations
 
-import json
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from importlib.resources import files
+from itertools import pairwise
 
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tokenizers import pre_tokenizers
 from transformers import CLIPTokenizer
 
 from segtune.errors import SegtuneError
@@ -26,7 +27,7 @@ def train_tokenizer(
 ) -> CLIPTokenizer:
     """Returns a CLIP tokenizer whose merges are learned from `captions` and `common_words()`.
 
-    The same captions in the same order give the same tokenizer.
+    The same captions give the same tokenizer.
 
     Args:
         captions: sentences; the more often a word occurs, the sooner it becomes one token.
@@ -38,40 +39,64 @@ def train_tokenizer(
     num_merges = vocab_size - len(pieces) - 2
     if num_merges < 0:
         raise SegtuneError(f"vocab_size is {vocab_size}; expected at least {len(pieces) + 2}")
-    merges = _learn_merges([*captions, *common_words()], letters, num_merges)
-    for left, right in merges:
-        pieces.append(left + right)
-    vocab = {piece: index for index, piece in enumerate([*pieces, START, END])}
+    merges = _learn_merges([*captions, *common_words()], num_merges)
+    pieces += [left + right for left, right in merges]
+    vocab = {piece: i for i, piece in enumerate(dict.fromkeys([*pieces, START, END]))}
     return CLIPTokenizer(
         vocab=vocab, merges=merges, model_max_length=context_length, padding_side="right"
     )
 
 
 def common_words() -> Iterator[str]:
-    """Yields the words of `words.txt`: everyday English and the class names of common benchmarks."""
+    """Yields the words of `words.txt`: everyday English and class names of common benchmarks."""
     text = files("segtune.zoo").joinpath("words.txt").read_text(encoding="utf-8")
     for line in text.splitlines():
         if not line.startswith("#"):
             yield from line.partition(":")[2].split()
 
 
-def _learn_merges(
-    sentences: list[str], letters: list[str], num_merges: int
-) -> list[tuple[str, str]]:
-    """Returns up to `num_merges` distinct merges, most frequent first."""
-    raw = Tokenizer(models.BPE(end_of_word_suffix=END_OF_WORD))
-    rules = CLIPTokenizer().backend_tokenizer
-    raw.normalizer, raw.pre_tokenizer = rules.normalizer, rules.pre_tokenizer
-    trainer = trainers.BpeTrainer(
-        vocab_size=2 * len(letters) + num_merges,
-        end_of_word_suffix=END_OF_WORD,
-        initial_alphabet=letters,
-        show_progress=False,
-    )
-    raw.train_from_iterator(sentences, trainer)
-    merges, made = [], set()
-    for left, right in json.loads(raw.to_str())["model"]["merges"]:
-        if left + right not in made and len(merges) < num_merges:
-            made.add(left + right)
-            merges.append((left, right))
+def _learn_merges(sentences: Iterable[str], num_merges: int) -> list[tuple[str, str]]:
+    """Returns up to `num_merges` merges, most frequent first, ties in the order of the pieces.
+
+    The trainer of `tokenizers` is not used: it breaks ties by the order of a hash map, so that two
+    runs would number the words differently.
+    """
+    split = CLIPTokenizer().backend_tokenizer
+    counts: Counter[str] = Counter()
+    for sentence in sentences:
+        text = split.normalizer.normalize_str(sentence)
+        counts.update(piece for piece, _ in split.pre_tokenizer.pre_tokenize_str(text))
+    words = {word: (*word[:-1], word[-1] + END_OF_WORD) for word in counts}
+    frequency: Counter[tuple[str, str]] = Counter()
+    users: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for word, pieces in words.items():
+        for pair in pairwise(pieces):
+            frequency[pair] += counts[word]
+            users[pair].add(word)
+
+    merges: list[tuple[str, str]] = []
+    while len(merges) < num_merges and frequency:
+        best = min(frequency, key=lambda pair: (-frequency[pair], pair))
+        if frequency[best] <= 0:
+            break
+        merges.append(best)
+        for word in sorted(users[best]):
+            for pair in pairwise(words[word]):
+                frequency[pair] -= counts[word]
+            words[word] = _merged(words[word], best)
+            for pair in pairwise(words[word]):
+                frequency[pair] += counts[word]
+                users[pair].add(word)
+        del frequency[best], users[best]
     return merges
+
+
+def _merged(pieces: tuple[str, ...], pair: tuple[str, str]) -> tuple[str, ...]:
+    """Returns the pieces of a word with every occurrence of the pair joined, left to right."""
+    result: list[str] = []
+    for piece in pieces:
+        if result and (result[-1], piece) == pair:
+            result[-1] += piece
+        else:
+            result.append(piece)
+    return tuple(result)

@@ -1,7 +1,7 @@
 """ADE20K: the 150 classes of the challenge, and the 847 classes of the full data set.
 
     ADEChallengeData2016/images/{training,validation}/*.jpg
-    ADEChallengeData2016/annotations/{training,validation}/*.png         0 unlabelled, class i as i + 1
+    ADEChallengeData2016/annotations/{training,validation}/*.png         0 unlabelled, then i + 1
 
     ADE20K_2021_17_01/images_detectron2/{training,validation}/*.jpg
     ADE20K_2021_17_01/annotations_detectron2/{training,validation}/*.tif 16-bit, 65535 unlabelled

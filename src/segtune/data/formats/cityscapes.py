@@ -67,7 +67,9 @@ def read(
     if instances not in (None, "0", "1"):
         raise DataError(f"instances={instances} is not known; use instances=1")
     split = choose_split(splits(path), split, path=path)
-    cities = sorted(folder for folder in (path / "leftImg8bit" / split).iterdir() if folder.is_dir())
+    cities = sorted(
+        folder for folder in (path / "leftImg8bit" / split).iterdir() if folder.is_dir()
+    )
     images = [image for city in cities for image in find_files(city)]
     truth = [label for city in cities for label in _labels_of(path / "gtFine" / split / city.name)]
     raw_ids = category_ids("cityscapes_19")

@@ -73,8 +73,10 @@ def read(
     """
     split = choose_split(splits(path), split, path=path)
     names = named_as(builtin("coco_stuff_171"), vocabulary, layout="coco_stuff")
-    images, maps = split_folder(_images(path), split), _maps(path, split)
-    assert images is not None and maps is not None  # choose_split found both
+    images = split_folder(_images(path), split)
+    maps = _maps(path, split)
+    assert images is not None  # choose_split found both
+    assert maps is not None
     folder, ending, is_published = maps
     records = pair_by_stem(find_files(images), find_files(folder), label_ending=ending)
     values = _published_values() if is_published else ValueMap.plain(len(names))

@@ -114,6 +114,7 @@ class SyntheticDataset:
             )
         self.world = make_world(world) if isinstance(world, str) else world
         self.name = f"synthetic:{self.world.name}"
+        self.vocabulary: Vocabulary = self.world.vocabulary
         self.split = split
         self.size = size
         self.length = SPLIT_LENGTHS[split] if length is None else length
@@ -122,11 +123,6 @@ class SyntheticDataset:
         self.stuff_regions = stuff_regions
         self.caption_style = caption_style
         self.tiles = tiles
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """The classes that label maps and instances refer to."""
-        return self.world.vocabulary
 
     def __len__(self) -> int:
         return self.length
@@ -164,7 +160,7 @@ class SyntheticDataset:
             semantic=semantic,
             instances=tuple(instances),
             captions=(self._caption(scene, index),),
-            points=np.float32(points).reshape(-1, 2),
+            points=np.array(points, np.float32).reshape(-1, 2),
         )
 
     def _label(self, thing: int) -> int:

@@ -86,7 +86,7 @@ def voronoi(
     return nearest, second, cell_ids
 
 
-def rgb(red: float, green: float, blue: float) -> Field:
+def make_rgb(red: float, green: float, blue: float) -> Field:
     """A colour as (3,) float32."""
     return np.array((red, green, blue), np.float32)
 

@@ -8,10 +8,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .attributes import Composition
-from .noise import Field
+from .noise import Field, make_rgb
 from .shapes import OUTLINES
 from .textures import PATTERNS
 
@@ -117,15 +116,13 @@ def sample_pose(rng: np.random.Generator, centre: tuple[float, float], radius: f
 
 
 def _hsv_to_rgb(hue: float, saturation: float, value: float) -> Field:
-    sector = (rgb(5, 3, 1) + hue / 60) % 6
+    sector = (np.array((5, 3, 1), np.float32) + hue / 60) % 6
     return np.float32(value) * (
         1 - np.float32(saturation) * np.clip(np.minimum(sector, 4 - sector), 0, 1)
     )
 
 
-def sample_colours(
-    rng: np.random.Generator, colour: str
-) -> tuple[Field, Field]:
+def sample_colours(rng: np.random.Generator, colour: str) -> tuple[Field, Field]:
     """Jittered RGB of the named colour and of the second colour beside it, each (3,) in 0..1."""
     hue, saturation, value = COLOUR_HSV[colour]
     first = _hsv_to_rgb(
@@ -134,7 +131,7 @@ def sample_colours(
         min(value * rng.uniform(0.88, 1.08), 1.0),
     )
     options = SECOND_COLOURS[colour]
-    second = np.float32(options[int(rng.integers(len(options)))])
+    second = make_rgb(*options[int(rng.integers(len(options)))])
     second = second * np.float32(rng.uniform(0.88, 1.04)) + np.float32(0.10) * first
     return first, np.minimum(second, 1)
 

@@ -55,9 +55,7 @@ def default_tiles() -> TilePool:
     return TilePool(0)
 
 
-def _finish(
-    image: Field, rng: np.random.Generator, *, noise: float
-) -> NDArray[np.uint8]:
+def _finish(image: Field, rng: np.random.Generator, *, noise: float) -> NDArray[np.uint8]:
     """Illumination, slight blur and sensor noise; (H, W, 3) float32 in 0..1 to uint8."""
     height, width = image.shape[:2]
     gain = rng.normal(1.0, 0.02, 3).astype(np.float32) * np.float32(rng.uniform(0.84, 1.14))
@@ -163,7 +161,7 @@ def compose_scene(
         things=tuple(things),
         thing_map=thing_map,
         stuff_ids=ground.stuff_ids,
-        points=np.float32(points).reshape(-1, 2),
+        points=np.array(points, np.float32).reshape(-1, 2),
     )
 
 

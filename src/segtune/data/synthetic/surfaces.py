@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from .noise import Field, fractal_noise, smoothstep, voronoi

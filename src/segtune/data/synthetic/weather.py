@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from .noise import Field, rgb, smoothstep
+from .noise import Field, make_rgb, smoothstep
 from .surfaces import TilePool
 
 Weather = Callable[[Field, np.random.Generator, TilePool], Field]
-LUMA = rgb(0.299, 0.587, 0.114)
+LUMA = make_rgb(0.299, 0.587, 0.114)
 
 
 def _clouds(tiles: TilePool, rng: np.random.Generator, size: tuple[int, int]) -> Field:
@@ -36,7 +36,7 @@ def _farness(size: tuple[int, int]) -> Field:
 def _fade(image: Field, amount: float, tint: tuple[float, float, float], gain: float) -> Field:
     """Takes away `amount` of the saturation, then tints and scales."""
     grey = (image @ LUMA)[..., None]
-    return (image + np.float32(amount) * (grey - image)) * (rgb(*tint) * np.float32(gain))
+    return (image + np.float32(amount) * (grey - image)) * (make_rgb(*tint) * np.float32(gain))
 
 
 def fog(image: Field, rng: np.random.Generator, tiles: TilePool) -> Field:
@@ -44,7 +44,7 @@ def fog(image: Field, rng: np.random.Generator, tiles: TilePool) -> Field:
     thickness = rng.uniform(0.85, 1.2) * (0.42 + 0.62 * _farness(size))
     density = thickness * (1 + 0.22 * _clouds(tiles, rng, size))
     veil = 1 - np.exp(-1.5 * np.clip(density, 0.1, 2.5)).astype(np.float32)
-    air = rgb(0.80, 0.82, 0.84) * np.float32(rng.uniform(0.92, 1.05))
+    air = make_rgb(0.80, 0.82, 0.84) * np.float32(rng.uniform(0.92, 1.05))
     soft = ndimage.gaussian_filter(image, (0.6, 0.6, 0))
     return soft + veil[..., None] * (air - soft)
 
@@ -62,9 +62,9 @@ def night(image: Field, rng: np.random.Generator, tiles: TilePool) -> Field:
         glow += np.exp(-((distance / np.float32(rng.uniform(0.22, 0.4) * side)) ** 2))
         halo += np.exp(-distance / np.float32(0.028 * side))
     dark = _fade(image, 0.35, (0.62, 0.76, 1.12), rng.uniform(0.24, 0.34))
-    warm = image * rgb(0.80, 0.64, 0.42)
+    warm = image * make_rgb(0.80, 0.64, 0.42)
     lit = dark + np.clip(glow, 0, 1.1)[..., None] * warm
-    lit += np.minimum(halo, 1)[..., None] * rgb(1.0, 0.86, 0.58)
+    lit += np.minimum(halo, 1)[..., None] * make_rgb(1.0, 0.86, 0.58)
     grain = rng.standard_normal(image.shape, dtype=np.float32) * np.float32(0.028)
     return lit + grain
 
@@ -109,7 +109,7 @@ def rain(image: Field, rng: np.random.Generator, tiles: TilePool) -> Field:
     dull = _fade(image, 0.38, (0.90, 0.97, 1.06), rng.uniform(0.56, 0.68))
     mist = np.float32(0.16) + np.float32(0.26) * _farness(size)
     mist = np.clip(mist * (1 + 0.3 * _clouds(tiles, rng, size)), 0, 0.6)[..., None]
-    dull = dull + mist * (rgb(0.46, 0.49, 0.53) - dull)
+    dull = dull + mist * (make_rgb(0.46, 0.49, 0.53) - dull)
     near = _streaks(rng, size, max(5, side // 9), 0.0035)
     far = _streaks(rng, size, max(3, side // 18), 0.008)
     dull += (np.float32(0.34) * near + np.float32(0.17) * far)[..., None]
@@ -130,7 +130,7 @@ def snow(image: Field, rng: np.random.Generator, tiles: TilePool) -> Field:
     drifts = _clouds(tiles, rng, size) + np.float32(0.6) * _clouds(tiles, rng, size)
     level = float(np.quantile(drifts, rng.uniform(0.78, 0.95)))  # share of the image left clear
     cover = np.float32(0.8) * smoothstep(level, level + 0.4, drifts)
-    pale = pale + cover[..., None] * (rgb(0.90, 0.93, 0.98) - pale)
+    pale = pale + cover[..., None] * (make_rgb(0.90, 0.93, 0.98) - pale)
     veil = (np.float32(0.10) + np.float32(0.22) * _farness(size))[..., None]
     pale = pale + veil * (np.float32(0.88) - pale)
     flakes = np.zeros(size, np.float32)

@@ -61,6 +61,7 @@ class RPNConfig:
     focal_weight: float = 100.0
     dice_weight: float = 1.0
     mask_ignored: bool = False  # False: ignored pixels are negatives of every class [C][Z]
+    loss_stride: int = 1  # n > 1 compares every n-th label pixel only; approximate, n^2 cheaper
     seen_shift: float = 0.1  # taken off the probabilities of seen classes in zero-shot protocols
 
     # Input conventions of the official code.

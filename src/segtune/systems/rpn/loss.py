@@ -8,6 +8,7 @@ pixels of unseen classes, act as negatives of every class, as in both official p
 from __future__ import annotations
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
@@ -45,8 +46,11 @@ def sigmoid_loss(
             backward pass; the result is the same.
     """
     num_classes = logits.shape[1]
-    present = torch.stack([(labels == c).flatten(1).any(1) for c in range(num_classes)], 1)
+    present = _classes_present(labels, num_classes)  # (B, K)
     num_pairs = present.sum().clamp(min=1).float()
+    if dist.is_initialized():  # the official code averages the count over processes
+        dist.all_reduce(num_pairs)
+        num_pairs = (num_pairs / dist.get_world_size()).clamp(min=1)
     focal = dice = logits.new_zeros((), dtype=torch.float32)
     for start in range(0, num_classes, classes_at_once):
         part = slice(start, start + classes_at_once)
@@ -60,6 +64,13 @@ def sigmoid_loss(
         "loss_mask": focal_weight * focal / num_pairs,
         "loss_dice": dice_weight * dice / num_pairs,
     }
+
+
+def _classes_present(labels: Tensor, num_classes: int) -> Tensor:
+    """Returns (B, K) bool: which class occurs in which image."""
+    present = torch.zeros(len(labels), num_classes + 1, dtype=torch.bool, device=labels.device)
+    columns = torch.where(labels < 0, num_classes, labels).flatten(1)  # the last column is dropped
+    return present.scatter_(1, columns, True)[:, :num_classes]
 
 
 def _chunk_sums(

@@ -103,7 +103,8 @@ class PromptedClip(System):
     def loss(self, features: Features, words: Words, targets: Targets) -> dict[str, Tensor]:
         """Returns the losses of a batch; `PSEUDO` pixels are labelled by the current scores."""
         logits, encoded = self._logits(features, words)
-        labels = targets.semantic
+        stride = self.config.loss_stride
+        labels = targets.semantic[:, stride // 2 :: stride, stride // 2 :: stride]
         if targets.pseudo_ids and bool((labels == PSEUDO).any()):
             with torch.no_grad():
                 scores = F.interpolate(

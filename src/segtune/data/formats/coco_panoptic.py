@@ -1,0 +1,212 @@
+"""COCO panoptic: a JSON of segments and one PNG of segment ids per image. Read and written.
+
+    annotations/panoptic_{train,val}2017.json
+    annotations/panoptic_{train,val}2017/*.png       segment id = R + 256 G + 65536 B, 0 unlabelled
+    {train,val}2017/*.jpg                            (or images/...)
+
+A sample has a semantic map, and one instance per segment, stuff included; the vocabulary says which
+classes are things.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from segtune.data.folders import choose_split, named_as
+from segtune.data.formats.coco_files import (
+    CocoRecord,
+    category_entries,
+    find_images,
+    find_json_files,
+    image_id_of,
+    image_name,
+    load_json,
+    numbered,
+    read_categories,
+    sample_ids,
+    save_json,
+)
+from segtune.data.images import read_image
+from segtune.data.labels import check_size
+from segtune.data.samples import IndexedDataset
+from segtune.errors import DataError
+from segtune.ops.files import atomic_write
+from segtune.types import IGNORE, Instance, Sample, Segment, Segmentation, Vocabulary
+
+
+def detect(path: Path) -> float:
+    """Returns 1 for a panoptic JSON or a folder with one where it is expected, else 0."""
+    return float(bool(find_json_files(path, "panoptic")))
+
+
+def splits(path: Path) -> tuple[str, ...]:
+    """Returns the splits that have a JSON file."""
+    return tuple(find_json_files(path, "panoptic"))
+
+
+def read(
+    path: Path,
+    *,
+    split: str | None = None,
+    vocabulary: Vocabulary | None = None,
+    images: str | None = None,
+) -> IndexedDataset[CocoRecord]:
+    """Returns the images of a JSON file with their segments.
+
+    Args:
+        path: the JSON file, or a folder in the layout above.
+        split: "train", "val", ...
+        vocabulary: other names for the categories, in the order of their ids.
+        images: folder of the images, where it is not found by itself.
+    """
+    files = find_json_files(path, "panoptic")
+    split = choose_split(tuple(files), split, path=path)
+    file = files[split]
+    content = load_json(file)
+    names, class_ids = read_categories(content, file=file)
+    png_folder = file.with_suffix("")
+    if not png_folder.is_dir():
+        raise DataError(f"the id PNGs of {file} were not found; expected the folder {png_folder}")
+    names_by_id = {image["id"]: image_name(image) for image in content["images"]}
+    annotations = content["annotations"]
+    if lost := [a["image_id"] for a in annotations if a["image_id"] not in names_by_id]:
+        raise DataError(f"{file}: image {lost[0]} has annotations but is not in its image list")
+    image_files = [names_by_id[annotation["image_id"]] for annotation in annotations]
+    folder = (
+        find_images(file, image_files, split=split, images=images) if image_files else file.parent
+    )
+    records = [
+        CocoRecord(
+            sample_id,
+            folder / name,
+            png_folder / annotation["file_name"],
+            annotation["image_id"],
+            tuple(annotation["segments_info"]),
+        )
+        for sample_id, name, annotation in zip(
+            sample_ids(image_files), image_files, annotations, strict=True
+        )
+    ]
+    names = named_as(names, vocabulary, layout="coco_panoptic")
+    return IndexedDataset(file.stem, split, names, records, SegmentLoader(class_ids))
+
+
+@dataclass(frozen=True)
+class SegmentLoader:
+    """Makes a sample of a record: cuts its id PNG into segments."""
+
+    class_ids: Mapping[int, int]
+
+    def __call__(self, record: CocoRecord) -> Sample:
+        path = record.label
+        assert path is not None  # read gives every record its PNG
+        segment_ids = read_segment_ids(path)
+        check_size(segment_ids.shape, path=path, image=record.image)
+        listed = {segment["id"]: segment for segment in record.annotations}
+        painted = set(np.unique(segment_ids).tolist()) - {0}
+        if different := sorted(painted ^ set(listed)):
+            where = "PNG" if different[0] in painted else "JSON"
+            raise DataError(f"{path}: segment {different[0]} is in the {where} only")
+        semantic = np.full(segment_ids.shape, IGNORE, np.int32)
+        instances = []
+        for segment_id, segment in listed.items():
+            if segment["category_id"] not in self.class_ids:
+                raise DataError(
+                    f"{path}: segment {segment_id} has the category {segment['category_id']}, "
+                    "which is not in the list of categories"
+                )
+            class_id = self.class_ids[segment["category_id"]]
+            mask = segment_ids == segment_id
+            semantic[mask] = class_id
+            instances.append(Instance(class_id, mask, is_crowd=bool(segment.get("iscrowd", 0))))
+        return Sample(record.id, record.image, semantic, tuple(instances))
+
+
+def read_segment_ids(path: Path) -> np.ndarray:
+    """Returns the segment ids of a PNG, (H, W) int32."""
+    channels = read_image(path).astype(np.int32)
+    return channels[..., 0] + 256 * channels[..., 1] + 65536 * channels[..., 2]
+
+
+def write_segment_ids(path: Path, segment_ids: np.ndarray) -> None:
+    """Writes (H, W) segment ids 0..2^24 - 1 as a PNG of three channels."""
+    channels = [segment_ids >> shift & 255 for shift in (0, 8, 16)]
+    with atomic_write(path) as temporary:
+        Image.fromarray(np.stack(channels, axis=-1).astype(np.uint8)).save(temporary)
+
+
+def write(
+    path: Path | str,
+    results: Iterable[tuple[str, Segmentation]],
+    *,
+    vocabulary: Vocabulary,
+    category_ids: Sequence[int] | None = None,
+    image_ids: Mapping[str, int | str] | None = None,
+    image_names: Mapping[str, str] | None = None,
+) -> Path:
+    """Writes results in the panoptic layout: a JSON, and the PNGs in a folder of its stem.
+
+    Segments of one result must not overlap; where they do, the earlier one keeps the pixels.
+
+    Args:
+        path: the JSON file.
+        results: (sample id, result) pairs over `vocabulary`, with segments for things and stuff.
+        vocabulary: becomes the categories, with `isthing`.
+        category_ids: the data set's id of each class; 1, 2, 3, ... by default. For COCO use
+            `segtune.vocabulary.builtin.category_ids("coco_133")`.
+        image_ids: the data set's id of each sample, from `coco_files.image_ids`; by default the
+            number that the sample id is, else its position.
+        image_names: sample id -> file name of its image; `<id>.jpg` by default.
+    """
+    path = Path(path)
+    ids = numbered(vocabulary, category_ids)
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for position, (sample_id, result) in enumerate(results):
+        image_id = image_id_of(sample_id, position, image_ids)
+        height, width = result.size
+        name = image_names[sample_id] if image_names is not None else f"{sample_id}.jpg"
+        segment_ids, segments = _painted(result, ids)
+        write_segment_ids(path.with_suffix("") / f"{sample_id}.png", segment_ids)
+        images.append({"id": image_id, "file_name": name, "height": height, "width": width})
+        annotations.append(
+            {"image_id": image_id, "file_name": f"{sample_id}.png", "segments_info": segments}
+        )
+    categories = category_entries(vocabulary, ids)
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    return save_json(path, content)
+
+
+def _painted(
+    result: Segmentation, category_ids: Sequence[int]
+) -> tuple[np.ndarray, list[dict[str, Any]]]:
+    """Returns the map of segment ids, from 1 on, and the JSON entries of the visible segments."""
+    segment_ids = np.zeros(result.size, np.int32)
+    for number, segment in reversed(list(enumerate(result.segments, start=1))):
+        x1, y1, x2, y2 = segment.box_px
+        segment_ids[y1:y2, x1:x2][segment.mask] = number
+    entries = []
+    for number, segment in enumerate(result.segments, start=1):
+        mask = segment_ids == number
+        if mask.any():
+            entries.append(_entry(number, segment, mask, category_ids))
+    return segment_ids, entries
+
+
+def _entry(
+    number: int, segment: Segment, mask: np.ndarray, category_ids: Sequence[int]
+) -> dict[str, Any]:
+    x1, y1, x2, y2 = Instance(segment.class_id, mask).box_px
+    return {
+        "id": number,
+        "category_id": int(category_ids[segment.class_id]),
+        "area": int(mask.sum()),
+        "bbox": [x1, y1, x2 - x1, y2 - y1],
+        "iscrowd": 0,
+    }

@@ -1,0 +1,338 @@
+"""A report as one HTML file: style and pictures inside it, nothing loaded from anywhere."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Iterable, Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from segtune.eval.confusions import ConfusionReport
+from segtune.eval.report import Report, ReportRow
+from segtune.eval.retention import Retention
+from segtune.ops.files import atomic_write
+from segtune.viz.overlay import draw_overlay, legend_chips
+
+_NUM_TONES = 6
+_FIELDS = {
+    "dataset": "Data set",
+    "split": "Split",
+    "num_images": "Images",
+    "vocabulary": "Vocabulary",
+    "classes": "Classes",
+    "seen": "Seen",
+    "unseen": "Unseen",
+    "templates": "Templates",
+    "resolution": "Resolution",
+    "shots": "Shots",
+    "seeds": "Seeds",
+    "selection": "Selection",
+    "weights": "Weights",
+}
+"""Fields of the protocol with their headings, in the order of the table."""
+
+
+def write_html(path: Path | str, report: Report) -> None:
+    """Writes the report as a page that opens without a network."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(render_html(report), encoding="utf-8")
+
+
+def render_html(report: Report) -> str:
+    """Returns the page of `write_html`."""
+    style = files("segtune.eval").joinpath("report.css").read_text(encoding="utf-8")
+    sections = [
+        _header(report),
+        _scores(report),
+        _retention(report.retention) if report.retention else "",
+        _pictures(report),
+        _classes(report),
+        _confusions(report.rows),
+        _protocol(report),
+    ]
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(report.title)}</title>\n<style>\n{style}</style>\n</head>\n"
+        f"<body>\n<main>\n{''.join(sections)}</main>\n</body>\n</html>\n"
+    )
+
+
+def _header(report: Report) -> str:
+    """Title, what was evaluated, and the notes."""
+    protocol = report.rows[0].result.protocol
+    facts = {
+        "data": f"{protocol.dataset}, {protocol.split}",
+        "images": f"{protocol.num_images:,}",
+        "classes": f"{len(report.classes()):,}",
+        "task": report.rows[0].result.task,
+    }
+    items = "".join(f"<li>{name} <b>{escape(value)}</b></li>" for name, value in facts.items())
+    notes = "".join(f'<p class="lead">{escape(note)}</p>' for note in report.notes)
+    return (
+        f'<header><p class="eyebrow">segtune report</p><h1>{escape(report.title)}</h1>'
+        f'{notes}<ul class="facts">{items}</ul></header>\n'
+    )
+
+
+def _scores(report: Report) -> str:
+    """The headline table: one line per row, changes against the first."""
+    metrics = report.metrics()
+    summaries = [row.result.scores.summary() for row in report.rows]
+    best = {m: max((s.get(m, math.nan) for s in summaries), key=_or_below) for m in metrics}
+    lines = []
+    for i, (row, summary) in enumerate(zip(report.rows, summaries, strict=True)):
+        cells = [f'<td class="name"><span class="dot"></span>{escape(row.name)}</td>']
+        for j, metric in enumerate(metrics):
+            value = summary.get(metric, math.nan)
+            kind = "number main" if j == 0 else "number"
+            if len(report.rows) > 1 and value == best[metric]:
+                kind += " best"
+            text = _percent(value)
+            if i and not math.isnan(change := value - summaries[0].get(metric, math.nan)):
+                text += _change(change)
+            if j == 0:
+                text += f'<div class="scale">{_fill(value)}</div>'
+            cells.append(f'<td class="{kind}">{text}</td>')
+        lines.append(f'<tr class="tone-{i % _NUM_TONES}">{"".join(cells)}</tr>')
+    heads = "".join(f'<th class="number">{escape(metric)}</th>' for metric in metrics)
+    lead = "Percent, over all labelled pixels of the split."
+    if len(report.rows) > 1:
+        lead += f" Changes are against {report.rows[0].name}."
+    return _section(
+        "Scores",
+        lead,
+        f'<div class="card"><table class="scores"><tr><th></th>{heads}</tr>'
+        f"{''.join(lines)}</table></div>",
+    )
+
+
+def _retention(retention: Retention) -> str:
+    """The base vocabulary before and after the fit."""
+    before, after = retention.before.summary(), retention.after.summary()
+    scores = "".join(
+        f'<tr><td>{escape(name)}</td><td class="number">{_percent(before[name])}</td>'
+        f'<td class="number best">{_percent(after[name])}</td>'
+        f'<td class="number">{_change(after[name] - before[name])}</td></tr>'
+        for name in before
+    )
+    changes = [row for row in retention.classes() if not math.isnan(row.change)]
+    shown = changes if len(changes) <= 10 else [*changes[:6], *changes[-4:]]
+    classes = "".join(
+        f'<tr><td>{escape(row.name)}</td><td class="number">{_percent(row.before)}</td>'
+        f'<td class="number best">{_percent(row.after)}</td>'
+        f'<td class="number">{_change(row.change)}</td></tr>'
+        for row in shown
+    )
+    heads = '<th class="number">before</th><th class="number">after</th><th class="number"></th>'
+    title = "Classes" if shown == changes else "Classes: largest losses and gains"
+    return _section(
+        "Retention",
+        "The vocabulary that the frozen model already knew, before and after the fit.",
+        '<div class="grid">'
+        f'<div class="card"><h3>Scores</h3><table class="pair"><tr><th></th>{heads}</tr>'
+        f"{scores}</table></div>"
+        f'<div class="card"><h3>{title}</h3><table class="pair"><tr><th></th>{heads}</tr>'
+        f"{classes}</table></div></div>",
+    )
+
+
+def _pictures(report: Report) -> str:
+    """Image, truth and the answer of every row, for each kept example."""
+    by_id: dict[str, list[tuple[str, int]]] = {}
+    for r, row in enumerate(report.rows):
+        for e, example in enumerate(row.result.examples):
+            by_id.setdefault(example.sample_id, []).append((row.name, r * 10_000 + e))
+    blocks = []
+    for sample_id in by_id:
+        answers = [
+            (row.name, example)
+            for row in report.rows
+            for example in row.result.examples
+            if example.sample_id == sample_id
+        ]
+        first = answers[0][1]
+        figures = [_figure(first.image, "image", "", quality=85)]
+        truth = draw_overlay(first.image, first.truth, legend=False)
+        figures.append(_figure(truth, "truth", ""))
+        for name, example in answers:
+            picture = draw_overlay(example.image, example.prediction, legend=False)
+            figures.append(_figure(picture, name, _percent(example.score)))
+        chips = legend_chips(first.truth, *(e.prediction for _, e in answers), shares=False)
+        legend = "".join(
+            f'<span><span class="swatch" style="background:rgb{chip.color}"></span>'
+            f"{escape(chip.name)}</span>"
+            for chip in chips
+        )
+        blocks.append(
+            f'<article><h3 class="sample">{escape(sample_id)}<span>{escape(first.rank)}</span></h3>'
+            f'<div class="strip">{"".join(figures)}</div>'
+            f'<div class="legend" style="margin:10px 2px 0">{legend}</div></article>'
+        )
+    if not blocks:
+        return ""
+    return _section(
+        "Pictures",
+        "From the worst image to the best; the number is the score of the image alone.",
+        f'<div class="pictures">{"".join(blocks)}</div>',
+    )
+
+
+def _classes(report: Report) -> str:
+    """Bars of the first per-class score of every row."""
+    score = report.columns()[0][1]
+    legend = "".join(
+        f'<span class="tone-{i % _NUM_TONES}"><span class="dot"></span>{escape(row.name)}</span>'
+        for i, row in enumerate(report.rows)
+    )
+    entries = []
+    for row in report.classes():
+        bars = "".join(
+            f'<div class="bar tone-{i % _NUM_TONES}"><div class="track">'
+            f'{_fill(value)}</div><div class="value">{_percent(value)}</div></div>'
+            for i, other in enumerate(report.rows)
+            for value in (row.values.get((other.name, score), math.nan),)
+        )
+        tag = f'<span class="tag">{escape(row.group)}</span>' if row.group else ""
+        entries.append(
+            f'<div class="class"><div class="label">{escape(row.name)}{tag}</div>'
+            f'<div class="bars">{bars}</div></div>'
+        )
+    return _section(
+        "Classes",
+        f"{score} per class in percent; a dash where a class occurs in neither truth nor answer.",
+        f'<div class="card"><div class="legend">{legend}</div>'
+        f'<div class="classes">{"".join(entries)}</div></div>',
+    )
+
+
+def _confusions(rows: Sequence[ReportRow]) -> str:
+    """The worst confusions of every row that has counts."""
+    cards = [
+        f'<div class="card tone-{i % _NUM_TONES}"><h3><span class="dot"></span>'
+        f"{escape(row.name)}</h3>{_confusion_table(confusions)}</div>"
+        for i, row in enumerate(rows)
+        if (confusions := row.confusion_report()) is not None and confusions.pairs
+    ]
+    if not cards:
+        return ""
+    return _section(
+        "Confusions",
+        "What is answered instead of the truth, by pixels; the number is the share of the true "
+        "class that is lost.",
+        f'<div class="grid">{"".join(cards)}</div>',
+    )
+
+
+def _confusion_table(confusions: ConfusionReport) -> str:
+    """Pairs, the greediest names, and names that mean the same to the text encoder."""
+    pairs = "".join(
+        f'<tr><td>{escape(pair.truth)}<span class="arrow">→</span>{escape(pair.answered)}</td>'
+        f'<td><div class="scale">{_fill(pair.share)}</div></td>'
+        f'<td class="number">{_percent(pair.share)}</td></tr>'
+        for pair in confusions.pairs[:10]
+    )
+    greedy = "".join(
+        f"<li><b>{escape(absorber.name)}</b> takes {_percent(absorber.share)} % of all errors, "
+        f"most from {escape(', '.join(name for name, _ in absorber.victims))}</li>"
+        for absorber in confusions.absorbers[:3]
+    )
+    twins = "".join(
+        f"<li>{escape(pair.first)} and {escape(pair.second)} are nearly the same words to the "
+        f"text encoder (cosine {pair.similarity:.3f})</li>"
+        for pair in confusions.near_duplicates
+    )
+    return f'<table class="pair">{pairs}</table><ul class="quiet">{greedy}{twins}</ul>'
+
+
+def _protocol(report: Report) -> str:
+    """How the numbers came about; one column where all rows agree."""
+    protocols = [row.result.protocol.as_dict() for row in report.rows]
+    extra = dict.fromkeys(name for protocol in protocols for name in protocol["extra"])
+    lines = []
+    for field, heading in _FIELDS.items():
+        lines.append((heading, [_plain(protocol[field]) for protocol in protocols]))
+    for name in extra:
+        lines.append((name, [_plain(protocol["extra"].get(name)) for protocol in protocols]))
+    body = ""
+    for heading, values in lines:
+        if not any(values):
+            continue
+        if len(set(values)) == 1:
+            cells = f'<td colspan="{len(values)}">{_folded(values[0])}</td>'
+        else:
+            cells = "".join(f"<td>{_folded(value)}</td>" for value in values)
+        body += f'<tr><th scope="row">{escape(heading)}</th>{cells}</tr>'
+    heads = "".join(
+        f'<th class="tone-{i % _NUM_TONES}"><span class="dot"></span>{escape(row.name)}</th>'
+        for i, row in enumerate(report.rows)
+    )
+    command = f"<h3 style='margin-top:26px'>Repeat it</h3><pre>{escape(report.command)}</pre>"
+    return _section(
+        "Protocol",
+        "Numbers can be compared where these lines agree.",
+        f'<div class="card"><table class="protocol"><tr><th></th>{heads}</tr>{body}</table></div>'
+        + (command if report.command else ""),
+    )
+
+
+def _section(title: str, lead: str, body: str) -> str:
+    return f'<section><h2>{title}</h2><p class="lead">{escape(lead)}</p>{body}</section>\n'
+
+
+def _figure(image: np.ndarray, title: str, note: str, *, quality: int = 90) -> str:
+    """Returns a figure with the picture inlined as JPEG."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=quality, subsampling=0, optimize=True)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    height, width = image.shape[:2]
+    return (
+        f'<figure><img alt="{escape(title)}" width="{width}" height="{height}" '
+        f'src="data:image/jpeg;base64,{data}"><figcaption><b>{escape(title)}</b>'
+        f"<span>{escape(note)}</span></figcaption></figure>"
+    )
+
+
+def _fill(value: float) -> str:
+    """Returns the filled part of a bar."""
+    return f'<i style="width:{0 if math.isnan(value) else 100 * value:.1f}%"></i>'
+
+
+def _percent(value: float) -> str:
+    """Returns a fraction as percent with one decimal, a dash for NaN."""
+    return "–" if math.isnan(value) else f"{100 * value:.1f}"
+
+
+def _change(value: float) -> str:
+    """Returns a signed change in points, coloured unless it rounds to nothing."""
+    if math.isnan(value):
+        return ""
+    points = round(100 * value, 1)
+    tone = "up" if points > 0 else "down" if points < 0 else ""
+    sign = "+" if points > 0 else "−" if points < 0 else "±"
+    return f'<span class="change {tone}">{sign}{abs(points):.1f}</span>'
+
+
+def _or_below(value: float) -> float:
+    """Returns `value`, NaN as less than everything."""
+    return -math.inf if math.isnan(value) else value
+
+
+def _plain(value: object) -> str:
+    """Returns a field of a protocol as text; empty where it does not apply."""
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return ", ".join(str(item) for item in value)
+    return "" if value is None else str(value)
+
+
+def _folded(text: str) -> str:
+    """Returns escaped text; long lists fold away."""
+    if len(text) <= 240:
+        return escape(text) or "–"
+    return f"<details><summary>{escape(text[:80])} …</summary>{escape(text)}</details>"

@@ -1,0 +1,144 @@
+"""The prompt file: everything learned, and what is needed to use it, in one safetensors file.
+
+The header (metadata key "segtune") is JSON: system and its options, the frozen model with its
+fingerprint, the vocabulary and templates of the fit, shots, seed, resolution, metrics.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segtune.errors import WeightsError
+from segtune.ops.files import atomic_write
+from segtune.types import Concept, TemplateSet, Vocabulary
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FORMAT_VERSION = 1
+HEADER = "segtune"
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """What a fit learned, self-describing.
+
+    Attributes:
+        system: registry name of the system.
+        options: the system's whole configuration, as plain values.
+        model: name of the frozen model.
+        fingerprint: of its weights; another model is refused.
+        tensors: the learned parameters by name.
+        vocabulary: the classes of the fit.
+        templates: the sentences around their names.
+        resolution: {"short_side", "crop", "stride"} in pixels, as `segtune.segmenter.Resolution`.
+        training: shots, seed, data, steps and the like; plain values.
+        metrics: scores measured after the fit; plain values.
+    """
+
+    system: str
+    options: Mapping[str, Any]
+    model: str
+    fingerprint: str
+    tensors: Mapping[str, Tensor]
+    vocabulary: Vocabulary
+    templates: TemplateSet
+    resolution: Mapping[str, int | None]
+    training: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+    def save(self, path: Path | str) -> Path:
+        """Writes the file whole or not at all and returns its path."""
+        from safetensors.torch import save_file
+
+        header = {
+            "format_version": FORMAT_VERSION,
+            "system": self.system,
+            "options": dict(self.options),
+            "model": self.model,
+            "fingerprint": self.fingerprint,
+            "vocabulary": asdict(self.vocabulary),
+            "templates": asdict(self.templates),
+            "resolution": dict(self.resolution),
+            "training": dict(self.training),
+            "metrics": dict(self.metrics),
+        }
+        with atomic_write(path) as temporary:
+            save_file(
+                {key: value.contiguous() for key, value in self.tensors.items()},
+                temporary,
+                metadata={HEADER: json.dumps(header, ensure_ascii=False)},
+            )
+        return Path(path)
+
+    @classmethod
+    def load(cls, path: Path | str) -> Prompts:
+        """Reads a prompt file.
+
+        Raises:
+            FileNotFoundError: there is none.
+            WeightsError: it is damaged, no prompt file, or from a newer segtune.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"no prompt file at {path}; `segtune fit DATA --out {path}` makes one"
+            )
+        try:
+            with safe_open(path, "pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            raise WeightsError(
+                f"{path} is damaged or not a safetensors file ({error}); fit again or copy it anew"
+            ) from None
+        if HEADER not in metadata:
+            raise WeightsError(
+                f"{path} is a safetensors file but not a prompt file; `segtune fit` writes those"
+            )
+        header = json.loads(metadata[HEADER])
+        version = header.pop("format_version")
+        if version > FORMAT_VERSION:
+            raise WeightsError(
+                f"{path} has format {version}, this segtune reads up to {FORMAT_VERSION}; update it"
+            )
+        vocabulary = header.pop("vocabulary")
+        templates = header.pop("templates")
+        return cls(
+            tensors=tensors,
+            vocabulary=_vocabulary_from(vocabulary),
+            templates=TemplateSet(templates["name"], tuple(templates["sentences"])),
+            **header,
+        )
+
+    def check_model(self, name: str, fingerprint: str) -> None:
+        """Raises `WeightsError` where the prompts were learned on other weights."""
+        if fingerprint != self.fingerprint:
+            raise WeightsError(
+                f"these prompts were learned on {self.model} ({self.fingerprint}) but the model is "
+                f"{name} ({fingerprint}); type --model {self.model} or fit prompts for {name}"
+            )
+
+    def num_learned(self) -> int:
+        """Returns how many numbers are stored."""
+        return sum(value.numel() for value in self.tensors.values())
+
+
+def _vocabulary_from(values: Mapping[str, Any]) -> Vocabulary:
+    concepts = tuple(
+        Concept(
+            name=entry["name"],
+            synonyms=tuple(entry["synonyms"]),
+            kind=entry["kind"],
+            group=entry["group"],
+            color=tuple(entry["color"]) if entry["color"] else None,
+        )
+        for entry in values["concepts"]
+    )
+    return Vocabulary(concepts, tuple(values["negatives"]), values["name"])

@@ -1,0 +1,243 @@
+"""A loaded model that turns images and words into segmentations; what `segtune.load` returns.
+
+The way of one image: resize, cut into windows, `System.encode` and `System.predict` on all windows
+at once, then `ops` decides every pixel at the original size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from segtune.backbones.clip_vit import ClipVit
+from segtune.backbones.hub import DEFAULT_MODEL, load_backbone
+from segtune.errors import SegtuneError
+from segtune.ops.postprocess import semantic
+from segtune.ops.windows import merge_windows, windows
+from segtune.prompts import Prompts
+from segtune.systems import build_system
+from segtune.systems.base import System, Words
+from segtune.types import Geometry, Sample, Segmentation, Task, TemplateSet, Vocabulary
+from segtune.vocabulary.embeddings import embed_vocabulary
+from segtune.vocabulary.parse import VocabularySpec, read_vocabulary
+from segtune.vocabulary.templates import TemplateSpec, read_templates
+
+WINDOWS_AT_ONCE = 8
+"""Windows of one image that go through the model together."""
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """At which size a model looks at images, in pixels.
+
+    Attributes:
+        short_side: images are resized so that their shorter side is this long.
+        crop: side of the sliding window; None looks at the whole image at once.
+        stride: step of the window.
+    """
+
+    short_side: int
+    crop: int | None
+    stride: int
+
+    @classmethod
+    def of(cls, short_side: int, *, crop: int | None = None, stride: int | None = None) -> Resolution:
+        """Returns a resolution whose window defaults to `short_side` and its step to 5/6 of that."""
+        crop = crop or short_side
+        return cls(short_side, crop, stride or max(crop * 5 // 6, 1))
+
+
+class Segmenter:
+    """A frozen model with its words and, where given, learned prompts.
+
+    Attributes:
+        backbone: the frozen model.
+        templates: sentences around class names, used where prompts bring none of their own.
+        resolution: used where prompts bring none of their own.
+
+    Example:
+        >>> import numpy, segtune
+        >>> model = segtune.load()
+        >>> image = numpy.zeros((64, 80, 3), dtype="uint8")
+        >>> model.segment(image, "red star, green grass").semantic.shape
+        (64, 80)
+    """
+
+    def __init__(
+        self,
+        backbone: ClipVit,
+        *,
+        templates: TemplateSpec = "single",
+        resolution: Resolution | None = None,
+    ) -> None:
+        self.backbone = backbone
+        self.templates = read_templates(templates)
+        self.resolution = resolution or Resolution.of(backbone.dense_size)
+        self._systems: dict[int, tuple[Prompts, System]] = {}
+        self._zero_shot: System | None = None
+        self._words: dict[tuple[Vocabulary, TemplateSet], Words] = {}
+
+    def segment(
+        self,
+        image: Path | str | np.ndarray | Sample,
+        vocabulary: VocabularySpec | None = None,
+        *,
+        prompts: Prompts | Path | str | None = None,
+        task: Task = "semantic",
+        resolution: Resolution | None = None,
+        seen_ids: Sequence[int] = (),
+        seen_shift: float = 0.1,
+    ) -> Segmentation:
+        """Returns the segmentation of one image.
+
+        Args:
+            image: path, (H, W, 3) uint8 RGB, or a sample.
+            vocabulary: words, a built-in name, a file; None takes the words of the prompts.
+            prompts: a prompt file; None segments without learned prompts.
+            task: "semantic" labels pixels; "panoptic" adds one segment per stuff class and
+                connected thing; "instance" keeps the things.
+            resolution: overrides that of the prompts and of the model.
+            seen_ids: class ids whose probability is lowered by `seen_shift` (zero-shot protocols).
+
+        Raises:
+            SegtuneError, FileNotFoundError: bad image, words or prompts.
+        """
+        if isinstance(prompts, str | Path):
+            prompts = Prompts.load(prompts)
+        words_source = read_vocabulary(vocabulary) if vocabulary is not None else None
+        if words_source is None:
+            if prompts is None:
+                raise SegtuneError('no words to look for; type --vocab "road, car, tree"')
+            words_source = prompts.vocabulary
+        sample = image if isinstance(image, Sample) else Sample("image", _as_image(image))
+        system = self.system_for(prompts)
+        words = self.words(words_source, prompts.templates if prompts else self.templates)
+        if resolution is None:
+            resolution = Resolution(**prompts.resolution) if prompts else self.resolution
+        result = segment_pixels(
+            system,
+            sample.pixels(),
+            words,
+            words_source,
+            resolution=resolution,
+            seen_ids=seen_ids,
+            seen_shift=seen_shift,
+            with_segments=task != "semantic",
+        )
+        if task == "instance":
+            things = tuple(
+                s for s in result.segments if words_source.concepts[s.class_id].kind == "thing"
+            )
+            result = replace(result, semantic=None, segments=things)
+        source = {"model": self.backbone.name, "fingerprint": self.backbone.fingerprint}
+        source |= {"system": system.name, "task": task, "resolution": asdict(resolution)}
+        return replace(result, source=source)
+
+    def words(self, vocabulary: Vocabulary, templates: TemplateSet | None = None) -> Words:
+        """Returns the class embeddings of a vocabulary; kept in memory and on disk."""
+        key = (vocabulary, templates or self.templates)
+        if key not in self._words:
+            embeds = embed_vocabulary(self.backbone, *key)
+            self._words[key] = Words(embeds, num_negatives=len(vocabulary.negatives))
+        return self._words[key]
+
+    def system_for(self, prompts: Prompts | None) -> System:
+        """Returns the system that uses these prompts, or the zero-training one."""
+        if prompts is None:
+            if self._zero_shot is None:
+                self._zero_shot = build_system("dense-clip", self.backbone)
+            return self._zero_shot
+        if id(prompts) not in self._systems:
+            prompts.check_model(self.backbone.name, self.backbone.fingerprint)
+            system = build_system(prompts.system, self.backbone, prompts.options)
+            system.load_learned(prompts.tensors)
+            self._systems[id(prompts)] = (prompts, system)  # holding them keeps the id valid
+        return self._systems[id(prompts)][1]
+
+
+def load(
+    model: str | Path = DEFAULT_MODEL,
+    *,
+    device: str | None = None,
+    templates: TemplateSpec = "single",
+    tokenizer: str | Path | None = None,
+    resolution: Resolution | None = None,
+) -> Segmenter:
+    """Returns a ready model by name or path; see `segtune.backbones.hub.load_backbone`."""
+    backbone = load_backbone(model, tokenizer=tokenizer, device=device)
+    return Segmenter(backbone, templates=templates, resolution=resolution)
+
+
+@torch.inference_mode()
+def segment_pixels(
+    system: System,
+    image: np.ndarray,
+    words: Words,
+    vocabulary: Vocabulary,
+    *,
+    resolution: Resolution,
+    seen_ids: Sequence[int] = (),
+    seen_shift: float = 0.1,
+    with_segments: bool = False,
+) -> Segmentation:
+    """Returns the segmentation of an (H, W, 3) uint8 image, by windows where they are needed."""
+    original = (image.shape[0], image.shape[1])
+    picture = resized(image, resolution.short_side).to(system.device)
+    size = (picture.shape[1], picture.shape[2])
+    crop = max(size) if resolution.crop is None else resolution.crop
+    boxes = windows(size, crop, min(resolution.stride, crop))
+    predictions = []
+    for start in range(0, len(boxes), WINDOWS_AT_ONCE):
+        part = boxes[start : start + WINDOWS_AT_ONCE]
+        crops = [picture[:, y1:y2, x1:x2] for y1, x1, y2, x2 in part]
+        batch = torch.stack([padded(crop, system.stride) for crop in crops])
+        input_size = (batch.shape[2], batch.shape[3])
+        geometries = [Geometry(original, tuple(crop.shape[1:]), input_size) for crop in crops]
+        predictions += system.predict(system.encode(batch), words, geometries)
+    options: dict[str, Any] = {
+        "seen_ids": seen_ids,
+        "seen_shift": seen_shift,
+        "num_negatives": words.num_negatives,
+        "with_segments": with_segments,
+    }
+    if len(boxes) == 1:
+        return semantic(predictions[0], vocabulary, **options)
+    return merge_windows(predictions, boxes, vocabulary, original_size=original, **options)
+
+
+def resized(image: np.ndarray, short_side: int) -> Tensor:
+    """Returns (3, h, w) float32, 0..255, with the shorter side `short_side`; antialiased."""
+    height, width = image.shape[:2]
+    scale = short_side / min(height, width)
+    size = (max(round(height * scale), 1), max(round(width * scale), 1))
+    tensor = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
+    if size == (height, width):
+        return tensor[0]
+    return F.interpolate(tensor, size, mode="bilinear", align_corners=False, antialias=True)[0]
+
+
+def padded(picture: Tensor, stride: int) -> Tensor:
+    """Returns (3, H, W) with both sides rounded up to a multiple of `stride`, grey at the end."""
+    bottom, right = (-side % stride for side in picture.shape[1:])
+    if not (bottom or right):
+        return picture
+    # Near the mean of natural images, so close to zero after normalisation.
+    return F.pad(picture, (0, right, 0, bottom), value=118.0)
+
+
+def _as_image(image: Path | str | np.ndarray) -> Path | np.ndarray:
+    if isinstance(image, np.ndarray):
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise SegtuneError(
+                f"image is {image.dtype} of shape {image.shape}; expected uint8 (H, W, 3) RGB"
+            )
+        return image
+    return Path(image)
+

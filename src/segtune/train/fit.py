@@ -1,0 +1,268 @@
+"""Learning prompts from a few labelled images: `segtune.fit` and `segtune fit`.
+
+The frozen features of a fixed pool of views are computed once; the loop then touches only what is
+learned. The same function trains on whole data sets (`views=0`: fresh views in every step).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from segtune.data.formats import open_dataset
+from segtune.data.samples import Subset
+from segtune.data.shots import by_class, by_image
+from segtune.errors import SegtuneError
+from segtune.ops.labels import inductive_labels, transductive_labels
+from segtune.prompts import Prompts
+from segtune.segmenter import Resolution, Segmenter
+from segtune.systems import build_system
+from segtune.systems.base import System, Targets, Words
+from segtune.train.loop import Batch, LoopConfig, optimise
+from segtune.train.views import EncodedViews, ViewConfig, Views, encode, labels_of
+from segtune.types import Dataset, TemplateSet
+from segtune.vocabulary.templates import TemplateSpec, read_templates
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+Setting = Literal["auto", "supervised", "inductive", "transductive"]
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How a fit learns; defaults suit a few images and the bundled model.
+
+    Attributes:
+        loop: optimiser, schedule, steps.
+        batch: views per step.
+        views: augmented views per image whose features are computed once; 0 draws fresh ones.
+        short_side, crop: pixels, see `ViewConfig`; None takes the model's resolution.
+        scale, flip, distort: see `ViewConfig`.
+        setting: "supervised" learns from all labels; "inductive" shows only classes tagged "seen";
+            "transductive" adds, in the second half, self-made labels on pixels of the other
+            classes. "auto" is inductive where the vocabulary has unseen classes.
+    """
+
+    loop: LoopConfig = field(
+        default_factory=lambda: LoopConfig(steps=400, lr=1e-3, warmup_steps=20, clip_norm=1.0)
+    )
+    batch: int = 4
+    views: int = 8
+    short_side: int | None = None
+    crop: int | None = None
+    scale: tuple[float, float] = (0.75, 1.5)
+    flip: bool = True
+    distort: bool = True
+    setting: Setting = "auto"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Which classes a part of the run sees, and how label maps are rewritten for it."""
+
+    words: Words
+    seen_ids: tuple[int, ...] | None = None
+    unseen_ids: tuple[int, ...] = ()
+
+    def targets(self, labels: torch.Tensor) -> Targets:
+        """Returns the targets of label maps (B, H, W) in the ids of the full vocabulary."""
+        if self.seen_ids is not None:
+            return Targets(inductive_labels(labels, self.seen_ids))
+        if self.unseen_ids:
+            marked = transductive_labels(labels, self.unseen_ids)
+            return Targets(marked, pseudo_ids=self.unseen_ids)
+        return Targets(labels)
+
+
+def fit(
+    model: Segmenter,
+    data: Dataset | Path | str,
+    *,
+    system: str = "rpn",
+    options: Mapping[str, Any] | None = None,
+    shots: int | None = 16,
+    shots_by: Literal["image", "class"] = "image",
+    seed: int = 0,
+    templates: TemplateSpec | None = None,
+    config: FitConfig | None = None,
+    out: Path | str | None = None,
+    progress: bool = True,
+    accelerator: Accelerator | None = None,
+) -> Prompts:
+    """Learns prompts for a frozen model from labelled images and returns them.
+
+    Args:
+        model: from `segtune.load`.
+        data: a dataset, or what `open_dataset` reads; its training split is used.
+        system: a name in `segtune.systems.SYSTEMS`.
+        options: fields of the system's config, such as {"variant": "released"}.
+        shots: number of images (or images per class); None takes all.
+        shots_by: what a shot counts.
+        seed: chooses the images, the views and the initial prompts.
+        templates: sentences around class names; those of the model where None.
+        config: steps, rates, views and resolution.
+        out: prompt file to write. An interrupted fit leaves `OUT.checkpoint` and goes on from it;
+            losses are logged to `OUT.log.jsonl`.
+        progress: show bars where the output is a terminal.
+        accelerator: for several devices and mixed precision.
+
+    Raises:
+        SegtuneError: the system learns nothing, or data and options do not fit together.
+
+    Example:
+        >>> import segtune
+        >>> from segtune.train.loop import LoopConfig
+        >>> config = segtune.FitConfig(loop=LoopConfig(steps=2), views=1, crop=64)
+        >>> prompts = segtune.fit(segtune.load(), "synthetic:jargon", shots=1, config=config)
+        >>> prompts.system, len(prompts.vocabulary) > 10
+        ('rpn', True)
+    """
+    config = config or FitConfig()
+    dataset = open_dataset(data, split="train") if isinstance(data, Path | str) else data
+    template_set = read_templates(templates) if templates is not None else model.templates
+    few = few_shot(dataset, shots, by=shots_by, seed=seed)
+    short_side = config.short_side or model.resolution.short_side
+    crop = config.crop or min(short_side, model.resolution.crop or short_side)
+    stride = model.backbone.patch_size
+    crop = max(crop // stride * stride, stride)
+
+    given = dict(options or {})
+    if system in ("rpn",):  # the pixel knowledge lives on the grid of the training views
+        given.setdefault("train_grid", (crop // stride, crop // stride))
+    learner = build_system(system, model.backbone, given, seed=seed)
+    if learner.num_learned() == 0:
+        raise SegtuneError(f"{system} learns nothing; choose rpn, zegclip, vpt, lora or lpm")
+
+    setting = resolve_setting(config.setting, dataset)
+    stages = make_stages(model, dataset, template_set, setting)
+    view_config = ViewConfig(short_side, crop, config.scale, config.flip, config.distort)
+    views = Views(few, view_config, seed=seed)
+    batch_at = _batches(learner, views, stages, config, seed=seed, progress=progress)
+
+    identity = {
+        "system": system,
+        "options": learner.config_values(),
+        "fingerprint": model.backbone.fingerprint,
+        "data": [dataset.name, dataset.split, few_ids(few)],
+        "seed": seed,
+        "config": asdict(config),
+    }
+    path = Path(out) if out is not None else None
+    checkpoint = path.with_name(path.name + ".checkpoint") if path else None
+    optimise(
+        learner,
+        batch_at,
+        config.loop,
+        seed=seed,
+        checkpoint=checkpoint,
+        identity=identity,
+        log=path.with_name(path.name + ".log.jsonl") if path else None,
+        progress=progress,
+        accelerator=accelerator,
+    )
+    prompts = Prompts(
+        system=system,
+        options=learner.config_values(),
+        model=model.backbone.name,
+        fingerprint=model.backbone.fingerprint,
+        tensors=learner.learned(),
+        vocabulary=dataset.vocabulary,
+        templates=template_set,
+        resolution=asdict(Resolution.of(short_side, crop=crop)),
+        training={
+            "data": dataset.name,
+            "split": dataset.split,
+            "shots": shots,
+            "shots_by": shots_by,
+            "images": few_ids(few) if len(few) <= 200 else len(few),
+            "seed": seed,
+            "setting": setting,
+            "config": asdict(config),
+        },
+    )
+    if path is not None:
+        prompts.save(path)
+        if checkpoint is not None:
+            checkpoint.unlink(missing_ok=True)
+    return prompts
+
+
+def few_shot(dataset: Dataset, shots: int | None, *, by: str, seed: int) -> Dataset:
+    """Returns the images of a K-shot run; nested in K for the same seed."""
+    if shots is None:
+        return dataset
+    choose = {"image": by_image, "class": by_class}[by]
+    return Subset(dataset, choose(dataset, shots, seed))
+
+
+def few_ids(dataset: Dataset) -> list[str]:
+    """Returns the ids of all samples."""
+    return [dataset.sample_id(i) for i in range(len(dataset))]
+
+
+def resolve_setting(setting: Setting, dataset: Dataset) -> Setting:
+    """Returns "auto" resolved: inductive where the vocabulary tags unseen classes."""
+    has_unseen = bool(dataset.vocabulary.ids_in("unseen"))
+    if setting == "auto":
+        return "inductive" if has_unseen else "supervised"
+    if setting != "supervised" and not has_unseen:
+        raise SegtuneError(
+            f"setting={setting} needs classes tagged unseen, which {dataset.name} does not have; "
+            "use setting=supervised or a zero-shot vocabulary"
+        )
+    return setting
+
+
+def make_stages(
+    model: Segmenter, dataset: Dataset, templates: TemplateSet, setting: Setting
+) -> tuple[Stage, Stage]:
+    """Returns what the first and the second half of a run see."""
+    vocabulary = replace(dataset.vocabulary, negatives=())
+    if setting == "supervised":
+        whole = Stage(model.words(vocabulary, templates))
+        return whole, whole
+    unseen = vocabulary.ids_in("unseen")
+    seen = tuple(i for i in range(len(vocabulary)) if i not in set(unseen))
+    embeds = model.words(vocabulary, templates).embeds
+    inductive = Stage(Words(embeds[list(seen)]), seen_ids=seen)
+    if setting == "inductive":
+        return inductive, inductive
+    return inductive, Stage(Words(embeds), unseen_ids=unseen)
+
+
+def _batches(
+    system: System,
+    views: Views,
+    stages: tuple[Stage, Stage],
+    config: FitConfig,
+    *,
+    seed: int,
+    progress: bool,
+) -> Any:
+    """Returns the function from a step to its batch."""
+    num_images = len(views.dataset)
+    pool = (
+        EncodedViews(system, views, num_views=config.views, progress=progress)
+        if config.views
+        else None
+    )
+    half = config.loop.steps // 2
+
+    def batch_at(step: int) -> Batch:
+        stage = stages[0] if step < half else stages[1]
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+        images = torch.randint(num_images, (config.batch,), generator=generator).tolist()
+        if pool is not None:
+            numbers = torch.randint(pool.num_views, (config.batch,), generator=generator).tolist()
+            features, labels = pool.batch(list(zip(images, numbers, strict=True)))
+        else:
+            drawn = [views.view(image, step) for image in images]
+            features, labels = encode(system, drawn), labels_of(system, drawn)
+        return Batch(features, stage.words, stage.targets(labels))
+
+    return batch_at

@@ -1,0 +1,260 @@
+"""Tiny data sets in the folder layouts of the public ones, made of noise."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+SIZE = (6, 8)
+"""(height, width) of every image here; not square, so that exchanged sides show."""
+
+
+def noise(low: int, high: int, *, seed: int = 0, size: tuple[int, int] = SIZE) -> np.ndarray:
+    """Returns (H, W) int32 of values low..high - 1, each present as far as there is room."""
+    values = np.resize(np.arange(low, high), size[0] * size[1])
+    return np.random.default_rng(seed).permutation(values).reshape(size).astype(np.int32)
+
+
+def save_image(path: Path, *, size: tuple[int, int] = SIZE, seed: int = 0) -> Path:
+    """Writes an RGB picture of noise."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def save_map(path: Path, values: np.ndarray, *, bits: int = 8, palette: bool = False) -> np.ndarray:
+    """Writes raw values as an index map of 8 or 16 bits and returns them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(values.astype(np.uint8 if bits == 8 else np.uint16))
+    if palette:
+        image.putpalette(np.arange(768, dtype=np.uint8).tobytes())
+    image.save(path)
+    return values
+
+
+def camvid(root: Path) -> dict[str, np.ndarray]:
+    """Train: two sequences; val: one frame. Returns the raw maps by frame."""
+    frames = {
+        "train": ("0001TP_006690", "0001TP_006720", "0006R0_f00930"),
+        "val": ("0016E5_07959",),
+    }
+    raw = {}
+    for split, names in frames.items():
+        for seed, name in enumerate(names):
+            save_image(root / split / f"{name}.png", seed=seed)
+            values = noise(0, 12, seed=seed)
+            raw[name] = save_map(root / f"{split}annot" / f"{name}.png", values)
+    return raw
+
+
+def index_png(root: Path, *, names: tuple[str, ...] = ("a", "b"), classes: int = 3) -> None:
+    """An undivided folder with `classes.txt`; 255 is in the maps."""
+    for seed, name in enumerate(names):
+        save_image(root / "images" / f"{name}.jpg", seed=seed)
+        values = noise(0, classes, seed=seed)
+        values[0, 0] = 255
+        save_map(root / "labels" / f"{name}.png", values)
+    lines = [f"class {i}" for i in range(classes)]
+    (root / "classes.txt").write_text("\n".join(lines), encoding="utf-8")
+
+
+def ade20k(root: Path) -> np.ndarray:
+    """ADEChallengeData2016 with one image per split; returns the raw map."""
+    for split in ("training", "validation"):
+        save_image(root / "images" / split / "ADE_00000001.jpg")
+        values = noise(110, 151)
+        values[0, :2] = 0
+        save_map(root / "annotations" / split / "ADE_00000001.png", values)
+    return values
+
+
+def ade20k_full(root: Path) -> np.ndarray:
+    """The prepared full release, validation only; returns the raw map."""
+    save_image(root / "images_detectron2" / "validation" / "ADE_val_00000001.jpg")
+    values = noise(801, 847)
+    values[0, :2] = (65535, 255)
+    file = root / "annotations_detectron2" / "validation" / "ADE_val_00000001.tif"
+    return save_map(file, values, bits=16)
+
+
+def voc(root: Path, *, augmented: bool = True) -> np.ndarray:
+    """VOC2012 with the lists train, val and, below `list`, train_aug in two columns."""
+    values = noise(0, 21)
+    values[0, 0] = 255
+    for name in ("2007_000032", "2007_000039"):
+        save_image(root / "JPEGImages" / f"{name}.jpg")
+        save_map(root / "SegmentationClass" / f"{name}.png", values, palette=True)
+        if augmented:
+            save_map(root / "SegmentationClassAug" / f"{name}.png", values)
+    lists = root / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    (lists / "train.txt").write_text("2007_000032\n")
+    (lists / "val.txt").write_text("2007_000039\n\n")
+    if augmented:
+        (root / "list").mkdir()
+        (root / "list" / "train_aug.txt").write_text(
+            "/JPEGImages/2007_000032.jpg /SegmentationClassAug/2007_000032.png\n"
+            "/JPEGImages/2007_000039.jpg /SegmentationClassAug/2007_000039.png\n"
+        )
+    return values
+
+
+def context_alphabetical(root: Path) -> np.ndarray:
+    """VOC2010 with SegmentationClassContext; returns the raw map, 0 background."""
+    values = noise(0, 60)
+    values[0, :2] = (0, 59)
+    save_image(root / "JPEGImages" / "2008_000002.jpg")
+    save_map(root / "SegmentationClassContext" / "2008_000002.png", values)
+    lists = root / "ImageSets" / "SegmentationContext"
+    lists.mkdir(parents=True)
+    (lists / "val.txt").write_text("2008_000002\n")
+    return values
+
+
+def context_prepared(root: Path) -> dict[str, np.ndarray]:
+    """VOC2010 with the prepared maps of 59 and 459 classes; returns both raw maps."""
+    few, many = noise(12, 59), noise(412, 459)
+    few[0, 0], many[0, 0] = 255, 65535
+    save_image(root / "JPEGImages" / "2008_000002.jpg")
+    save_image(root / "JPEGImages" / "2008_000009.jpg")
+    prepared = root / "annotations_detectron2"
+    save_map(prepared / "pc59_val" / "2008_000002.png", few)
+    save_map(prepared / "pc459_val" / "2008_000002.tif", many, bits=16)
+    return {"59": few, "459": many}
+
+
+def coco_stuff(root: Path, *, published: bool) -> np.ndarray:
+    """COCO-Stuff val with prepared or published values; returns the raw map."""
+    name = "000000000139"
+    if published:
+        save_image(root / "val2017" / f"{name}.jpg")
+        values = noise(135, 182)
+        values[0, :3] = (255, 11, 90)
+        return save_map(root / "stuffthingmaps" / "val2017" / f"{name}.png", values)
+    save_image(root / "images" / "val2017" / f"{name}.jpg")
+    values = noise(124, 171)
+    values[0, 0] = 255
+    folder = root / "annotations" / "val2017"
+    save_map(folder / f"{name}.png", noise(0, 182))
+    return save_map(folder / f"{name}_labelTrainIds.png", values)
+
+
+def cityscapes(root: Path, *, train_ids: bool = True) -> dict[str, np.ndarray]:
+    """One frame of Aachen (train) and one of Frankfurt (val); returns the maps of the latter."""
+    raw = noise(0, 34)
+    numbers = raw.copy()
+    numbers[raw == 26] = 26001
+    numbers[0, :3] = (24000, 24001, 26)
+    raw[0, :3] = (24, 24, 26)
+    trained = np.full_like(raw, 255)
+    for value, raw_id in enumerate(CITYSCAPES_RAW_IDS):
+        trained[raw == raw_id] = value
+    for split, frame in (("train", "aachen_000000_000019"), ("val", "frankfurt_000000_000294")):
+        city = frame.split("_")[0]
+        save_image(root / "leftImg8bit" / split / city / f"{frame}_leftImg8bit.png")
+        truth = root / "gtFine" / split / city
+        save_map(truth / f"{frame}_gtFine_labelIds.png", raw)
+        save_map(truth / f"{frame}_gtFine_instanceIds.png", numbers, bits=16)
+        save_image(truth / f"{frame}_gtFine_color.png")
+        if train_ids:
+            save_map(truth / f"{frame}_gtFine_labelTrainIds.png", trained)
+    return {"raw": raw, "trained": trained, "numbers": numbers}
+
+
+CITYSCAPES_RAW_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+
+COCO_CATEGORIES = [
+    {"id": 3, "name": "car", "supercategory": "vehicle"},
+    {"id": 1, "name": "person", "supercategory": "person"},
+    {"id": 90, "name": "toothbrush", "supercategory": "indoor"},
+]
+
+
+def coco_instances(root: Path) -> Path:
+    """COCO val2017 with polygon, list RLE and compressed RLE; returns the JSON file.
+
+    Image 139: a 4x3 polygon box of a person, a crowd of cars in columns 6 and 7. Image 285: a
+    toothbrush as compressed RLE. Image 632 has no annotation.
+    """
+    from pycocotools import mask as coco_mask
+
+    height, width = SIZE
+    brush = np.zeros(SIZE, np.uint8, order="F")
+    brush[2:4, 1] = 1
+    rle = coco_mask.encode(brush)
+    annotations = [
+        {
+            "id": 1,
+            "image_id": 139,
+            "category_id": 1,
+            "segmentation": [[1, 1, 5, 1, 5, 4, 1, 4]],
+            "iscrowd": 0,
+        },
+        {
+            "id": 2,
+            "image_id": 139,
+            "category_id": 3,
+            "segmentation": {"size": [height, width], "counts": [36, 12]},
+            "iscrowd": 1,
+        },
+        {
+            "id": 3,
+            "image_id": 285,
+            "category_id": 90,
+            "segmentation": {"size": [height, width], "counts": rle["counts"].decode()},
+            "iscrowd": 0,
+        },
+    ]
+    images = []
+    for image_id in (139, 285, 632):
+        name = f"{image_id:012d}.jpg"
+        save_image(root / "val2017" / name)
+        images.append({"id": image_id, "file_name": name, "height": height, "width": width})
+    file = root / "annotations" / "instances_val2017.json"
+    content = {"images": images, "annotations": annotations, "categories": COCO_CATEGORIES}
+    return save_json(file, content)
+
+
+def save_json(file: Path, content: object) -> Path:
+    """Writes a JSON document."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content), encoding="utf-8")
+    return file
+
+
+def coco_panoptic(root: Path) -> tuple[Path, np.ndarray]:
+    """COCO panoptic val2017 with one image; returns the JSON and the map of segment ids.
+
+    Segment 1 is a person, 70000 a crowd of cars, 300 stuff (grass); the rest is unlabelled.
+    """
+    segment_ids = np.zeros(SIZE, np.int32)
+    segment_ids[1:4, 1:3] = 1
+    segment_ids[1:4, 3:6] = 70000
+    segment_ids[4:] = 300
+    channels = np.stack([segment_ids >> shift & 255 for shift in (0, 8, 16)], axis=-1)
+    file = root / "annotations" / "panoptic_val2017.json"
+    png = file.with_suffix("") / "000000000139.png"
+    png.parent.mkdir(parents=True)
+    Image.fromarray(channels.astype(np.uint8)).save(png)
+    save_image(root / "val2017" / "000000000139.jpg")
+    segments = [
+        {"id": 1, "category_id": 1, "iscrowd": 0},
+        {"id": 70000, "category_id": 3, "iscrowd": 1},
+        {"id": 300, "category_id": 193, "iscrowd": 0},
+    ]
+    content = {
+        "images": [{"id": 139, "file_name": "000000000139.jpg", "height": 6, "width": 8}],
+        "annotations": [
+            {"image_id": 139, "file_name": "000000000139.png", "segments_info": segments}
+        ],
+        "categories": [
+            {"id": 1, "name": "person", "isthing": 1, "color": [220, 20, 60]},
+            {"id": 3, "name": "car", "isthing": 1},
+            {"id": 193, "name": "grass-merged", "isthing": 0},
+        ],
+    }
+    return save_json(file, content), segment_ids
