@@ -81,6 +81,15 @@ def test_read_image_refuses_what_is_no_picture(tmp_path: Path, content: bytes) -
         read_image(tmp_path / "a.png")
 
 
+def test_read_image_refuses_what_does_not_fit_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = save_image(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    with pytest.raises(DataError, match="megapixels; cut it up"):
+        read_image(file)
+
+
 def test_read_image_names_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"image .*no.png does not exist"):
         read_image(tmp_path / "no.png")
@@ -110,7 +119,8 @@ def grey_png(values: np.ndarray, bits: int) -> bytes:
     """A grey PNG with `bits` per pixel, which optimisers write and Pillow does not."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        checksum = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + checksum
 
     rows = np.unpackbits(values.astype(np.uint8)[..., None], axis=-1)[..., 8 - bits :]
     packed = b"".join(b"\0" + np.packbits(row.ravel()).tobytes() for row in rows)
@@ -121,7 +131,7 @@ def grey_png(values: np.ndarray, bits: int) -> bytes:
 
 def test_read_label_map_refuses_colours(tmp_path: Path) -> None:
     save_image(tmp_path / "a.png")
-    with pytest.raises(DataError, match="colour picture"):
+    with pytest.raises(DataError, match=r"not an index map \(mode RGB\)"):
         read_label_map(tmp_path / "a.png")
 
 

@@ -165,6 +165,42 @@ def cityscapes(root: Path, *, train_ids: bool = True) -> dict[str, np.ndarray]:
     return {"raw": raw, "trained": trained, "numbers": numbers}
 
 
+def acdc(root: Path) -> np.ndarray:
+    """One training frame in fog and one at night; returns the raw map."""
+    values = noise(0, 19)
+    values[0, 0] = 255
+    for condition, frame in (("fog", "GOPR0475_frame_000041"), ("night", "GOPR0351_frame_000159")):
+        folder = f"{condition}/train/{frame.split('_')[0]}"
+        save_image(root / "rgb_anon" / folder / f"{frame}_rgb_anon.png")
+        save_map(root / "gt" / folder / f"{frame}_gt_labelTrainIds.png", values)
+        save_map(root / "gt" / folder / f"{frame}_gt_labelIds.png", noise(0, 34))
+    return values
+
+
+def bdd100k(root: Path, *, older: bool = False) -> np.ndarray:
+    """Two training images of which one is labelled; returns its raw map."""
+    images, labels = ("seg/images", "seg/labels") if older else RECENT_BDD
+    for name in ("0004a4c0-d4dff0ad", "00054602-3bf57337"):
+        save_image(root / images / "train" / f"{name}.jpg")
+    values = noise(0, 19)
+    values[0, 0] = 255
+    ending = "_train_id" if older else ""
+    return save_map(root / labels / "train" / f"0004a4c0-d4dff0ad{ending}.png", values)
+
+
+RECENT_BDD = ("images/10k", "labels/sem_seg/masks")
+
+
+def mapillary(root: Path, *, release_2: bool = False) -> np.ndarray:
+    """Vistas with one validation image; returns the raw map, which has most of the 66 values."""
+    values = noise(0, 66, size=(8, 10))
+    save_image(root / "validation" / "images" / "0daXeyRwVJPbVfXW.jpg", size=(8, 10))
+    between = "v1.2/labels" if release_2 else "labels"
+    save_json(root / ("config_v1.2.json" if release_2 else "config.json"), {"labels": []})
+    file = root / "validation" / between / "0daXeyRwVJPbVfXW.png"
+    return save_map(file, values, palette=True)
+
+
 CITYSCAPES_RAW_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 
 COCO_CATEGORIES = [

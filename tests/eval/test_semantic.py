@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
+from tests.goldens import golden_files
 
 from segtune.errors import DataError, SegtuneError
 from segtune.eval.semantic import ConfusionMatrix
 from segtune.types import IGNORE, Concept, Vocabulary
-from tests.goldens import golden_files
 
 
 def vocabulary(num_classes: int, *, seen: tuple[int, ...] = ()) -> Vocabulary:
@@ -52,7 +52,8 @@ def test_update_takes_other_types_and_views(dtype: str) -> None:
 def test_large_vocabularies_do_not_overflow() -> None:
     matrix = ConfusionMatrix(300)
     matrix.update(np.array([299, 298], dtype=np.int16), np.array([299, 299], dtype=np.int16))
-    assert matrix.counts[299, 299] == 1 and matrix.counts[299, 298] == 1
+    assert matrix.counts[299, 299] == 1
+    assert matrix.counts[299, 298] == 1
     assert matrix.counts.sum() == 2
 
 
@@ -85,7 +86,8 @@ def test_scores_by_hand() -> None:
     assert scores.mean_iou == pytest.approx((2 / 3 + 1 / 3) / 4)
     assert scores.frequency_weighted_iou == pytest.approx((3 * 2 / 3 + 2 / 3) / 6)
     assert scores.seen_iou == pytest.approx(0.5)
-    assert scores.unseen_iou == 0 and scores.harmonic_iou == 0
+    assert scores.unseen_iou == 0
+    assert scores.harmonic_iou == 0
     assert list(scores.summary()) == ["mIoU", "hIoU", "mIoU(S)", "mIoU(U)", "pAcc", "mAcc", "fwIoU"]
 
 

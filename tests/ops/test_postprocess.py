@@ -45,7 +45,8 @@ def test_dense_equals_the_plain_way(pixel_scores: str, chunk: int, seen: tuple[i
     shifted[list(seen)] -= 0.1
     expected = shifted.argmax(0)
     result = semantic(prediction, words(40), seen_ids=seen, chunk=chunk)
-    assert result.size == PADDED.original_size and result.semantic.dtype == np.int32
+    assert result.size == PADDED.original_size
+    assert result.semantic.dtype == np.int32
     np.testing.assert_array_equal(result.semantic, expected.numpy())
     labels = label_pixels(prediction, seen_ids=seen, chunk=chunk, with_probs=True)
     won = probs.gather(0, expected[None])[0]
@@ -103,7 +104,8 @@ def test_one_class_and_one_pixel() -> None:
     prediction = MaskPrediction(geometry, pixel_logits=torch.tensor([[[-9.0]]]))
     result = semantic(prediction, words(1), with_segments=True)
     assert result.semantic.tolist() == [[0] * 5] * 3
-    assert result.segments[0].score == 1 and result.segments[0].box_px == (0, 0, 5, 3)
+    assert result.segments[0].score == 1
+    assert result.segments[0].box_px == (0, 0, 5, 3)
 
 
 def mask_prediction(*, queries: int = 9, classes: int = 12, seed: int = 3) -> MaskPrediction:
@@ -150,7 +152,8 @@ def test_instances_equal_a_loop_over_pairs(chunk: int) -> None:
     prediction = mask_prediction()
     result = instances(prediction, words(12), top=20, chunk=chunk)
     expected = slow_instances(prediction, 20)
-    assert result.semantic is None and len(result.segments) == len(expected)
+    assert result.semantic is None
+    assert len(result.segments) == len(expected)
     for segment, (class_id, score, mask) in zip(result.segments, expected, strict=True):
         assert segment.class_id == class_id
         assert segment.score == pytest.approx(score, rel=1e-4)
@@ -230,3 +233,31 @@ def test_panoptic_negatives_hide_what_they_win_and_nothing_confident_is_empty() 
 def test_mask_tasks_refuse_dense_scores(task) -> None:
     with pytest.raises(SegtuneError, match="with_segments=True"):
         task(MaskPrediction(PADDED, pixel_logits=smooth(3)), words(3))
+
+
+@pytest.mark.skipif(not torch.accelerator.is_available(), reason="needs an accelerator")
+@pytest.mark.parametrize("pixel_scores", ["sigmoid", "softmax"])
+def test_answers_are_those_of_the_cpu(pixel_scores: str) -> None:
+    device = torch.accelerator.current_accelerator()
+    logits = smooth(40)
+    for seen in ((), (0, 2, 5)):
+        here, there = (
+            semantic(
+                MaskPrediction(PADDED, pixel_logits=logits.to(place), pixel_scores=pixel_scores),
+                words(38),
+                seen_ids=seen,
+                num_negatives=2,
+                with_segments=True,
+            )
+            for place in ("cpu", device)
+        )
+        assert (here.semantic == there.semantic).mean() > 0.999
+    masks = mask_prediction()
+    moved = MaskPrediction(
+        PADDED,
+        mask_logits=masks.mask_logits.to(device),
+        class_logits=masks.class_logits.to(device),
+    )
+    for task in (semantic, instances, panoptic):
+        here, there = task(masks, words(12)), task(moved, words(12))
+        assert [s.class_id for s in here.segments] == [s.class_id for s in there.segments]

@@ -54,4 +54,5 @@ def test_empty_maps_and_masks() -> None:
     assert segments_from_semantic(np.full((3, 4), IGNORE), VOCABULARY) == ()
     assert segments_from_semantic(np.zeros((0, 4), dtype=np.int32), VOCABULARY) == ()
     segment = crop_segment(np.zeros((3, 4), dtype=bool), 0, 0.5)
-    assert segment.box_px == (0, 0, 0, 0) and segment.full_mask((3, 4)).sum() == 0
+    assert segment.box_px == (0, 0, 0, 0)
+    assert segment.full_mask((3, 4)).sum() == 0

@@ -48,9 +48,7 @@ def test_cosine_rises_then_falls() -> None:
 
 def test_cosine_without_warmup_and_with_nothing_else() -> None:
     def rate(step: int, num_warmup_steps: int) -> float:
-        return cosine_with_warmup(
-            step, base_lr=1.0, num_steps=4, num_warmup_steps=num_warmup_steps
-        )
+        return cosine_with_warmup(step, base_lr=1.0, num_steps=4, num_warmup_steps=num_warmup_steps)
 
     assert rate(0, 0) == 1.0
     assert [rate(s, 4) for s in range(4)] == [0.25, 0.5, 0.75, 1.0]

@@ -72,7 +72,7 @@ def read_label_map(path: Path | str) -> np.ndarray:
     with _opened(path, what="label map") as image:
         if image.mode not in ("P", "L", "1", *_SIXTEEN_BIT_MODES):
             raise DataError(
-                f"label map {path} is a colour picture (mode {image.mode}); expected one class "
+                f"label map {path} is not an index map (mode {image.mode}); expected one class "
                 "index per pixel, an 8-bit palette or grey PNG or a 16-bit PNG or TIFF"
             )
         # Grey PNGs of 2 or 4 bits per pixel are stretched to 0..255 on reading: undo that.
@@ -136,6 +136,9 @@ def _opened(path: Path | str, *, what: str) -> Iterator[Image.Image]:
         raise
     except UnidentifiedImageError:
         raise DataError(f"{what} {path} is not a readable picture; check the file") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError:
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
+        raise DataError(f"{what} {path} has more than {limit} megapixels; cut it up") from None
+    except (OSError, SyntaxError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{what} {path} cannot be read: {reason}; copy the file again") from None

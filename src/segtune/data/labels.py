@@ -22,7 +22,6 @@ class ValueMap:
 
     Attributes:
         ids: raw value 0..65535 -> class id or `IGNORE`.
-        strict: raise on a value that is not in `ids`; otherwise it becomes `IGNORE`.
 
     Example:
         >>> ade20k = ValueMap.of_values(range(1, 151), ignored=[0])
@@ -31,15 +30,12 @@ class ValueMap:
     """
 
     ids: Mapping[int, int]
-    strict: bool = True
 
     @classmethod
-    def of_values(
-        cls, values: Sequence[int], *, ignored: Iterable[int] = (), strict: bool = True
-    ) -> ValueMap:
+    def of_values(cls, values: Sequence[int], *, ignored: Iterable[int] = ()) -> ValueMap:
         """Returns the map in which class i is stored as `values[i]`."""
         ids = dict.fromkeys(ignored, IGNORE) | {value: i for i, value in enumerate(values)}
-        return cls(ids, strict)
+        return cls(ids)
 
     @classmethod
     def plain(cls, num_classes: int) -> ValueMap:
@@ -51,7 +47,7 @@ class ValueMap:
 
     @cached_property
     def _table(self) -> np.ndarray:
-        table = np.full(IGNORE_16_BIT + 1, _UNKNOWN if self.strict else IGNORE, np.int32)
+        table = np.full(IGNORE_16_BIT + 1, _UNKNOWN, np.int32)
         table[list(self.ids)] = list(self.ids.values())
         return table
 
@@ -62,15 +58,16 @@ class ValueMap:
             DataError: a value has no meaning in this map.
         """
         inside = (raw >= 0) & (raw <= IGNORE_16_BIT)
-        labels = self._table[np.where(inside, raw, 0)] if not inside.all() else self._table[raw]
+        labels = self._table[raw.clip(0, IGNORE_16_BIT)]
         wrong = ~inside | (labels == _UNKNOWN)
         if wrong.any():
             classes = [value for value, class_id in self.ids.items() if class_id != IGNORE]
             unlabelled = [str(value) for value, class_id in self.ids.items() if class_id == IGNORE]
+            others = " or ".join(unlabelled) or "none"
             raise DataError(
                 f"{path} has the value {raw[wrong].min()}, which is no class: {len(classes)} "
                 f"classes use {min(classes)} to {max(classes)}, "
-                f"unlabelled is {' or '.join(unlabelled)}; check the vocabulary and the layout"
+                f"unlabelled is {others}; check the vocabulary and the layout"
             )
         return labels
 

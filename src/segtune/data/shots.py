@@ -24,10 +24,9 @@ def by_image(dataset: Dataset, shots: int, seed: int) -> tuple[int, ...]:
     """Returns the indices of `shots` images, drawn without replacement.
 
     Example:
-        >>> from segtune.data.synthetic.dataset import SyntheticDataset
-        >>> from segtune.data.synthetic.world import make_world
-        >>> world = SyntheticDataset(make_world("base"), split="train", length=20)
-        >>> by_image(world, 4, seed=0) == by_image(world, 16, seed=0)[:4]
+        >>> from segtune.data.formats import open_dataset
+        >>> dataset = open_dataset("synthetic:base?length=20")
+        >>> by_image(dataset, 4, seed=0) == by_image(dataset, 16, seed=0)[:4]
         True
     """
     _check(shots)

@@ -15,6 +15,7 @@ from PIL import Image
 
 from segtune.eval.confusions import ConfusionReport
 from segtune.eval.report import Report, ReportRow
+from segtune.eval.result import Example
 from segtune.eval.retention import Retention
 from segtune.ops.files import atomic_write
 from segtune.viz.overlay import draw_overlay, legend_chips
@@ -95,10 +96,11 @@ def _scores(report: Report) -> str:
             if len(report.rows) > 1 and value == best[metric]:
                 kind += " best"
             text = _percent(value)
-            if i and not math.isnan(change := value - summaries[0].get(metric, math.nan)):
-                text += _change(change)
+            change = _change(value - summaries[0].get(metric, math.nan)) if i else ""
             if j == 0:
-                text += f'<div class="scale">{_fill(value)}</div>'
+                text = f'{change}{text}<div class="scale">{_fill(value)}</div>'
+            else:
+                text += change
             cells.append(f'<td class="{kind}">{text}</td>')
         lines.append(f'<tr class="tone-{i % _NUM_TONES}">{"".join(cells)}</tr>')
     heads = "".join(f'<th class="number">{escape(metric)}</th>' for metric in metrics)
@@ -123,7 +125,7 @@ def _retention(retention: Retention) -> str:
         for name in before
     )
     changes = [row for row in retention.classes() if not math.isnan(row.change)]
-    shown = changes if len(changes) <= 10 else [*changes[:6], *changes[-4:]]
+    shown = changes if len(changes) <= 12 else [*changes[:6], *changes[-4:]]
     classes = "".join(
         f'<tr><td>{escape(row.name)}</td><td class="number">{_percent(row.before)}</td>'
         f'<td class="number best">{_percent(row.after)}</td>'
@@ -145,18 +147,12 @@ def _retention(retention: Retention) -> str:
 
 def _pictures(report: Report) -> str:
     """Image, truth and the answer of every row, for each kept example."""
-    by_id: dict[str, list[tuple[str, int]]] = {}
-    for r, row in enumerate(report.rows):
-        for e, example in enumerate(row.result.examples):
-            by_id.setdefault(example.sample_id, []).append((row.name, r * 10_000 + e))
+    by_id: dict[str, list[tuple[str, Example]]] = {}
+    for row in report.rows:
+        for example in row.result.examples:
+            by_id.setdefault(example.sample_id, []).append((row.name, example))
     blocks = []
-    for sample_id in by_id:
-        answers = [
-            (row.name, example)
-            for row in report.rows
-            for example in row.result.examples
-            if example.sample_id == sample_id
-        ]
+    for sample_id, answers in by_id.items():
         first = answers[0][1]
         figures = [_figure(first.image, "image", "", quality=85)]
         truth = draw_overlay(first.image, first.truth, legend=False)
@@ -173,7 +169,7 @@ def _pictures(report: Report) -> str:
         blocks.append(
             f'<article><h3 class="sample">{escape(sample_id)}<span>{escape(first.rank)}</span></h3>'
             f'<div class="strip">{"".join(figures)}</div>'
-            f'<div class="legend" style="margin:10px 2px 0">{legend}</div></article>'
+            f'<div class="legend">{legend}</div></article>'
         )
     if not blocks:
         return ""
@@ -273,7 +269,7 @@ def _protocol(report: Report) -> str:
         f'<th class="tone-{i % _NUM_TONES}"><span class="dot"></span>{escape(row.name)}</th>'
         for i, row in enumerate(report.rows)
     )
-    command = f"<h3 style='margin-top:26px'>Repeat it</h3><pre>{escape(report.command)}</pre>"
+    command = f'<h3 class="repeat">Repeat it</h3><pre>{escape(report.command)}</pre>'
     return _section(
         "Protocol",
         "Numbers can be compared where these lines agree.",
@@ -283,11 +279,12 @@ def _protocol(report: Report) -> str:
 
 
 def _section(title: str, lead: str, body: str) -> str:
+    """Returns a headed part of the page; `lead` is text, `body` is HTML."""
     return f'<section><h2>{title}</h2><p class="lead">{escape(lead)}</p>{body}</section>\n'
 
 
 def _figure(image: np.ndarray, title: str, note: str, *, quality: int = 90) -> str:
-    """Returns a figure with the picture inlined as JPEG."""
+    """Returns a figure with the picture inlined as JPEG; `title` is text, `note` is HTML."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=quality, subsampling=0, optimize=True)
     data = base64.b64encode(buffer.getvalue()).decode()
@@ -295,7 +292,7 @@ def _figure(image: np.ndarray, title: str, note: str, *, quality: int = 90) -> s
     return (
         f'<figure><img alt="{escape(title)}" width="{width}" height="{height}" '
         f'src="data:image/jpeg;base64,{data}"><figcaption><b>{escape(title)}</b>'
-        f"<span>{escape(note)}</span></figcaption></figure>"
+        f"<span>{note}</span></figcaption></figure>"
     )
 
 
@@ -305,8 +302,8 @@ def _fill(value: float) -> str:
 
 
 def _percent(value: float) -> str:
-    """Returns a fraction as percent with one decimal, a dash for NaN."""
-    return "–" if math.isnan(value) else f"{100 * value:.1f}"
+    """Returns a fraction as percent with one decimal, a dash for NaN, as HTML."""
+    return "&ndash;" if math.isnan(value) else f"{100 * value:.1f}"
 
 
 def _change(value: float) -> str:
@@ -315,7 +312,7 @@ def _change(value: float) -> str:
         return ""
     points = round(100 * value, 1)
     tone = "up" if points > 0 else "down" if points < 0 else ""
-    sign = "+" if points > 0 else "−" if points < 0 else "±"
+    sign = "+" if points > 0 else "&minus;" if points < 0 else "&plusmn;"
     return f'<span class="change {tone}">{sign}{abs(points):.1f}</span>'
 
 
@@ -334,5 +331,5 @@ def _plain(value: object) -> str:
 def _folded(text: str) -> str:
     """Returns escaped text; long lists fold away."""
     if len(text) <= 240:
-        return escape(text) or "–"
+        return escape(text) or "&ndash;"
     return f"<details><summary>{escape(text[:80])} …</summary>{escape(text)}</details>"

@@ -35,12 +35,12 @@ class Retention:
     Example:
         >>> from segtune.eval.semantic import ConfusionMatrix
         >>> from segtune.types import Vocabulary
-        >>> matrix = ConfusionMatrix(2)
-        >>> matrix.update(np.array([0, 1]), np.array([0, 1]))
-        >>> before = matrix.scores(Vocabulary.of("cat", "dog"))
-        >>> matrix.update(np.array([0, 0]), np.array([1, 1]))
-        >>> round(Retention(before, matrix.scores(Vocabulary.of("cat", "dog"))).drop, 3)
-        0.667
+        >>> before, after = ConfusionMatrix(2), ConfusionMatrix(2)
+        >>> before.update(np.array([0, 1, 1]), np.array([0, 1, 1]))
+        >>> after.update(np.array([0, 0, 1]), np.array([0, 1, 1]))
+        >>> words = Vocabulary.of("cat", "dog")
+        >>> Retention(before.scores(words), after.scores(words)).drop
+        0.5
     """
 
     before: SemanticScores

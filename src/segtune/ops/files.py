@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from segtune.errors import DataError
@@ -38,4 +38,5 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
         reason = error.strerror or str(error)
         raise DataError(f"cannot write {path}: {reason}; nothing was changed") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)

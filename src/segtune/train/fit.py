@@ -6,7 +6,7 @@ learned. The same function trains on whole data sets (`views=0`: fresh views in 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -93,6 +93,7 @@ def fit(
     out: Path | str | None = None,
     progress: bool = True,
     accelerator: Accelerator | None = None,
+    on_step: Callable[[int, Callable[[], Prompts]], None] | None = None,
 ) -> Prompts:
     """Learns prompts for a frozen model from labelled images and returns them.
 
@@ -110,6 +111,8 @@ def fit(
             losses are logged to `OUT.log.jsonl`.
         progress: show bars where the output is a terminal.
         accelerator: for several devices and mixed precision.
+        on_step: called after every step with the number of finished steps and a function that
+            returns the prompts as they are now.
 
     Raises:
         SegtuneError: the system learns nothing, or data and options do not fit together.
@@ -142,7 +145,32 @@ def fit(
     stages = make_stages(model, dataset, template_set, setting)
     view_config = ViewConfig(short_side, crop, config.scale, config.flip, config.distort)
     views = Views(few, view_config, seed=seed)
-    batch_at = _batches(learner, views, stages, config, seed=seed, progress=progress)
+    batch_at = _batches(
+        learner, views, stages, config, seed=seed, progress=progress, accelerator=accelerator
+    )
+    training = {
+        "data": dataset.name,
+        "split": dataset.split,
+        "shots": shots,
+        "shots_by": shots_by,
+        "images": few_ids(few) if len(few) <= 200 else len(few),
+        "seed": seed,
+        "setting": setting,
+        "config": asdict(config),
+    }
+
+    def prompts_now() -> Prompts:
+        return Prompts(
+            system=system,
+            options=learner.config_values(),
+            model=model.backbone.name,
+            fingerprint=model.backbone.fingerprint,
+            tensors=learner.learned(),
+            vocabulary=dataset.vocabulary,
+            templates=template_set,
+            resolution=asdict(Resolution.of(short_side, crop=crop)),
+            training=training,
+        )
 
     identity = {
         "system": system,
@@ -164,28 +192,10 @@ def fit(
         log=path.with_name(path.name + ".log.jsonl") if path else None,
         progress=progress,
         accelerator=accelerator,
+        after_step=None if on_step is None else lambda done: on_step(done, prompts_now),
     )
-    prompts = Prompts(
-        system=system,
-        options=learner.config_values(),
-        model=model.backbone.name,
-        fingerprint=model.backbone.fingerprint,
-        tensors=learner.learned(),
-        vocabulary=dataset.vocabulary,
-        templates=template_set,
-        resolution=asdict(Resolution.of(short_side, crop=crop)),
-        training={
-            "data": dataset.name,
-            "split": dataset.split,
-            "shots": shots,
-            "shots_by": shots_by,
-            "images": few_ids(few) if len(few) <= 200 else len(few),
-            "seed": seed,
-            "setting": setting,
-            "config": asdict(config),
-        },
-    )
-    if path is not None:
+    prompts = prompts_now()
+    if path is not None and (accelerator is None or accelerator.is_main_process):
         prompts.save(path)
         if checkpoint is not None:
             checkpoint.unlink(missing_ok=True)
@@ -243,8 +253,9 @@ def _batches(
     *,
     seed: int,
     progress: bool,
-) -> Any:
-    """Returns the function from a step to its batch."""
+    accelerator: Accelerator | None,
+) -> Callable[[int], Batch]:
+    """Returns the function from a step to its batch; processes take parts of one larger draw."""
     num_images = len(views.dataset)
     pool = (
         EncodedViews(system, views, num_views=config.views, progress=progress)
@@ -252,13 +263,16 @@ def _batches(
         else None
     )
     half = config.loop.steps // 2
+    rank, world = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
 
     def batch_at(step: int) -> Batch:
         stage = stages[0] if step < half else stages[1]
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        images = torch.randint(num_images, (config.batch,), generator=generator).tolist()
+        draws = torch.randint(num_images, (world * config.batch,), generator=generator)
+        images = draws[rank :: world].tolist()
         if pool is not None:
-            numbers = torch.randint(pool.num_views, (config.batch,), generator=generator).tolist()
+            draws = torch.randint(pool.num_views, (world * config.batch,), generator=generator)
+            numbers = draws[rank :: world].tolist()
             features, labels = pool.batch(list(zip(images, numbers, strict=True)))
         else:
             drawn = [views.view(image, step) for image in images]

@@ -14,16 +14,16 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from segtune.data.examples import Example, from_sample
+from segtune.data.photometric import PhotometricDistortion
 from segtune.data.transforms import (
-    Distort,
-    Example,
     Normalize,
     Pad,
     Pipeline,
     RandomCrop,
     RandomFlip,
     RandomScale,
-    from_sample,
+    Transform,
 )
 from segtune.errors import DataError
 from segtune.systems.base import System
@@ -72,12 +72,12 @@ class Views:
         relabel: Callable[[Tensor], Tensor] = lambda labels: labels,
     ) -> None:
         self.dataset, self.config, self.seed, self.relabel = dataset, config, seed, relabel
-        steps = [
+        steps: list[Transform] = [
             RandomScale(config.short_side, 4 * config.short_side, ratio=config.scale),
             RandomCrop((config.crop, config.crop)),
         ]
         steps += [RandomFlip()] if config.flip else []
-        steps += [Distort()] if config.distort else []
+        steps += [PhotometricDistortion()] if config.distort else []
         self._pipeline = Pipeline(
             (*steps, Normalize((PAD_VALUE,) * 3, (1.0,) * 3), Pad((config.crop, config.crop)))
         )

@@ -4,6 +4,7 @@
 |---|---|
 | `"road, car \\| automobile, !shadow"` | classes with synonyms after `\\|`, a negative after `!` |
 | `"ade20k_150"` | a built-in list, see `segtune vocabularies` |
+| `"voc15-5"` | the list of a zero-shot protocol, with seen and unseen classes |
 | `classes.txt` | one class per line, synonyms after `\\|`, comments after `#` |
 | `classes.json`, `classes.yaml` | a list, or `{classes: [...], negatives: [...]}`; entries are words or mappings with name, synonyms, kind, group, color |
 | a sequence | words, mappings or concepts |
@@ -24,6 +25,7 @@ from segtune.ops.files import atomic_write
 from segtune.types import Concept, Vocabulary
 from segtune.vocabulary.builtin import builtin, builtin_names, unknown_name
 from segtune.vocabulary.entries import comma_list, vocabulary_from, vocabulary_of
+from segtune.vocabulary.protocols import protocol_names, zero_shot
 
 FILE_TYPES = (".txt", ".json", ".yaml", ".yml")
 
@@ -56,6 +58,8 @@ def read_vocabulary(spec: VocabularySpec, *, name: str | None = None) -> Vocabul
     text = spec.strip()
     if text in builtin_names():
         return builtin(text)
+    if text in protocol_names():
+        return zero_shot(text)
     if Path(text).suffix.lower() in FILE_TYPES and "\n" not in text:
         return _from_file(Path(text), name=name)
     if re.fullmatch(r"\w+_\d+", text) and difflib.get_close_matches(text, builtin_names()):

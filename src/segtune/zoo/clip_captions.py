@@ -60,7 +60,9 @@ SYNONYM_SHARE = 0.15  # of the words that have one
 SWAP_SHARE = 0.15  # of the names that say the colour before the texture
 NOUNS = ("thing", "object", "shape")
 SYNONYMS = TEXTURE_SYNONYMS | COLOUR_SYNONYMS | SHAPE_SYNONYMS | STUFF_SYNONYMS
-SUBSETS = (  # which of (texture, colour, shape) a partial sentence mentions
+# Which of (texture, colour, shape) a partial sentence mentions, and how often. Shapes are the
+# hardest to see and are asked for most.
+SUBSETS = (
     (True, True, False),
     (True, False, True),
     (False, True, True),
@@ -68,6 +70,7 @@ SUBSETS = (  # which of (texture, colour, shape) a partial sentence mentions
     (False, True, False),
     (False, False, True),
 )
+SUBSET_SHARES = (0.1, 0.15, 0.1, 0.2, 0.1, 0.35)
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ def full_sentence(concept: int, rng: np.random.Generator) -> Sentence:
 
 def partial_sentence(concept: int, rng: np.random.Generator) -> Sentence:
     """Returns a sentence about one or two attributes of a thing; a stuff is just named."""
-    return _sentence(concept, SUBSETS[int(rng.integers(len(SUBSETS)))], rng)
+    return _sentence(concept, SUBSETS[int(rng.choice(len(SUBSETS), p=SUBSET_SHARES))], rng)
 
 
 def training_captions() -> list[str]:

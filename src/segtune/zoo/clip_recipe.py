@@ -41,7 +41,7 @@ class ClipRecipe:
     scene_size: int = 128
 
     # Optimisation.
-    num_steps: int = 3_500
+    num_steps: int = 4_000
     crops_per_step: int = 64
     scenes_per_step: int = 16
     scene_windows: tuple[int, ...] = (96, 112, 128)
@@ -51,7 +51,7 @@ class ClipRecipe:
     max_grad_norm: float = 1.0
 
     # Weights of the loss terms; the full caption of a crop has weight 1.
-    partial_weight: float = 0.5
+    partial_weight: float = 1.0
     patch_weight: float = 1.0
     scene_weight: float = 0.25
 

@@ -89,7 +89,7 @@ def run(
     bar = tqdm(range(start, end), "train", initial=start, total=end, disable=hidden)
     _drop_log_after(out / LOG, start)
     began = time.monotonic()
-    with (out / LOG).open("a", encoding="utf-8") as log_file:
+    with (out / LOG).open("a", encoding="utf-8", buffering=1) as log_file:
         for step in bar:
             set_lr(optimizer, config, step)
             batch = make_batch(pool, config, step)
@@ -99,7 +99,6 @@ def run(
             seconds = round(time.monotonic() - began, 1)
             log_file.write(json.dumps({"step": done, "seconds": seconds, **losses}) + "\n")
             if done % config.save_every == 0 or done == end:
-                log_file.flush()
                 save_checkpoint(
                     checkpoint, step=done, parts=parts, extra={"recipe": config.to_dict()}
                 )

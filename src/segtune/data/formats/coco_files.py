@@ -70,17 +70,25 @@ def _split_of(file: Path, kind: CocoKind) -> str:
     return words[-1] if words else stem.removeprefix(f"{kind}_")
 
 
-def load_json(file: Path) -> dict[str, Any]:
-    """Returns a COCO document with its three lists; raises `DataError` for anything else."""
+def load_json(file: Path, *, annotation_keys: Sequence[str]) -> dict[str, Any]:
+    """Returns a COCO document whose entries have the keys that are needed.
+
+    Raises:
+        DataError: it is no JSON, or lacks a list or a key.
+    """
     try:
         content = json.loads(file.read_bytes())
     except ValueError as error:
         reason = getattr(error, "msg", "not text")
         line = f" in line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         raise DataError(f"{file} is not valid JSON: {reason}{line}; copy the file again") from None
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(content, dict) or not isinstance(content.get(key), list):
-            raise DataError(f"{file} has no list {key!r}; expected a COCO annotation file")
+    needed = {"images": ("id",), "annotations": annotation_keys, "categories": ("id", "name")}
+    for name, keys in needed.items():
+        if not isinstance(content, dict) or not isinstance(content.get(name), list):
+            raise DataError(f"{file} has no list {name!r}; expected a COCO annotation file")
+        for entry in content[name]:
+            if lacking := [key for key in keys if key not in entry]:
+                raise DataError(f"{file}: an entry of {name!r} has no {lacking[0]!r}")
     return content
 
 
@@ -130,7 +138,9 @@ def image_name(image: Mapping[str, Any]) -> str:
     """Returns the file of an image entry; LVIS gives a URL that ends in folder and name."""
     if "file_name" in image:
         return image["file_name"]
-    return "/".join(image["coco_url"].split("/")[-2:])
+    if "coco_url" in image:
+        return "/".join(image["coco_url"].split("/")[-2:])
+    raise DataError(f"image {image['id']} of the COCO file has no 'file_name'")
 
 
 def sample_ids(names: Sequence[str]) -> list[str]:

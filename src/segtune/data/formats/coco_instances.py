@@ -67,14 +67,14 @@ def read(
     files = find_json_files(path, "instances")
     split = choose_split(tuple(files), split, path=path)
     file = files[split]
-    content = load_json(file)
+    content = load_json(file, annotation_keys=("image_id", "category_id"))
     names, class_ids = read_categories(content, file=file)
     by_image = defaultdict(list)
     for annotation in content["annotations"]:
-        if annotation.get("category_id") not in class_ids:
+        if annotation["category_id"] not in class_ids:
             raise DataError(
                 f"{file}: annotation {annotation.get('id')} has the category "
-                f"{annotation.get('category_id')}, which is not in its list of categories"
+                f"{annotation['category_id']}, which is not in its list of categories"
             )
         by_image[annotation["image_id"]].append(annotation)
     entries = content["images"]

@@ -68,7 +68,7 @@ def read(
     files = find_json_files(path, "panoptic")
     split = choose_split(tuple(files), split, path=path)
     file = files[split]
-    content = load_json(file)
+    content = load_json(file, annotation_keys=("image_id", "file_name", "segments_info"))
     names, class_ids = read_categories(content, file=file)
     png_folder = file.with_suffix("")
     if not png_folder.is_dir():

@@ -40,8 +40,13 @@ NAME_FILES = tuple(
 
 
 def detect(path: Path) -> float:
-    """Returns 0.5 for two such folders: a layout with more particular names comes first."""
-    return 0.5 if splits(path) else 0.0
+    """Returns 0.7 for two such folders with class names beside them, and 0.5 without.
+
+    A layout with more particular folder names comes first.
+    """
+    if not splits(path):
+        return 0.0
+    return 0.7 if any((path / name).is_file() for name in NAME_FILES) else 0.5
 
 
 def splits(path: Path) -> tuple[str, ...]:

@@ -1,0 +1,7 @@
+"""`python -m segtune` is `segtune`."""
+
+import sys
+
+from segtune.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,123 @@
+"""`segtune COMMAND ...`: finds the command, runs it, and turns every user mistake into one line.
+
+This is the only place that handles errors. Nothing heavy is imported before a command runs, so
+`segtune --help` and `segtune fit --help` answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+from segtune.cli.options import COMMANDS
+from segtune.errors import SegtuneError
+
+WHEN_INTERRUPTED = {
+    "fit": "type the same command again to go on from its last checkpoint",
+    "train": "type the same command with --resume to go on from its last checkpoint",
+}
+"""What to do after Ctrl-C; other commands are started again."""
+
+FAILED, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
+"""Exit statuses besides 0 and those of commands; the last two as shells give them for signals."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are raised, so that they are printed like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises `SegtuneError` with the message and how to get help."""
+        raise SegtuneError(f"{message}; type `{self.prog} --help` for the options")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns the exit status: 0 where all went well.
+
+    Args:
+        arguments: words after `segtune`; those of the process where None.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        status = _run(words)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except (SegtuneError, OSError) as error:
+        print(f"segtune: {_one_line(error)}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        way_on = WHEN_INTERRUPTED.get(words[0], "type the same command to start again")
+        print(f"segtune: interrupted; {way_on}", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _run(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(overview())
+        return 0
+    if words[0] == "--version":
+        from segtune import __version__
+
+        print(f"segtune {__version__}")
+        return 0
+    name = words[0]
+    if name not in COMMANDS:
+        close = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"did you mean `segtune {close[0]}`?" if close else "`segtune --help` lists them"
+        raise SegtuneError(f"{name!r} is not a command; {hint}")
+    options = parser_of(name).parse_args(words[1:])
+    # Messages of the package itself are for the user; those of libraries only from warnings on.
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("segtune").setLevel(logging.INFO)
+    return import_module(f"segtune.cli.{name}").run(options)
+
+
+def parser_of(name: str) -> Parser:
+    """Returns the parser of one command; building it imports nothing heavy."""
+    command = COMMANDS[name]
+    examples = "\n".join(f"  {line}" for line in command.examples)
+    parser = Parser(
+        prog=f"segtune {name}",
+        description=f"{command.help[0].upper()}{command.help[1:]}.",
+        epilog=f"examples:\n{examples}" if examples else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    command.add_options(parser)
+    return parser
+
+
+def overview() -> str:
+    """Returns what `segtune --help` prints."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {command.help}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: segtune COMMAND ...",
+            "",
+            "Small prompts for large frozen segmentation models, and masks for any words.",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "`segtune COMMAND --help` shows options and examples, `segtune --version` the version.",
+        ]
+    )
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(str(error).split("\n")) or type(error).__name__
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,328 @@
+"""The commands: one line of help, options and examples of each.
+
+Only argparse is imported here, because this runs before every `--help`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from argparse import ArgumentParser
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segtune.systems import SYSTEMS
+
+FORMATS = ("overlay", "png", "coco", "panoptic")
+RETENTION_IMAGES = 40
+RETENTION_DATA = "synthetic:base"
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command of the command line; `segtune.cli.<name>` runs it."""
+
+    help: str
+    add_options: Callable[[ArgumentParser], None]
+    examples: tuple[str, ...] = ()
+
+
+def segment(parser: ArgumentParser) -> None:
+    """Adds the options of `segtune segment`."""
+    parser.add_argument("images", nargs="+", metavar="IMAGES", help="files, folders or globs")
+    parser.add_argument(
+        "--vocab",
+        metavar="WORDS",
+        help='"road, car | automobile, tree", a file of words, or a name of `segtune vocabularies`; '
+        "default: the words of --prompts",
+    )
+    parser.add_argument(
+        "--not",
+        dest="negatives",
+        metavar="WORDS",
+        help="words that compete for pixels but are no answer",
+    )
+    parser.add_argument("--task", choices=("semantic", "instance", "panoptic"))
+    parser.add_argument(
+        "--format",
+        dest="formats",
+        type=formats,
+        metavar="LIST",
+        help=f"comma list of {', '.join(FORMATS)}; default: overlay,png, or what suits the task",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("segmented"), metavar="DIR", help="default: segmented"
+    )
+    _model(parser)
+    _prompts(parser)
+    _resolution(parser)
+
+
+def fit(parser: ArgumentParser) -> None:
+    """Adds the options of `segtune fit`."""
+    _data(parser, split="train, or the only one")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="prompt file to write"
+    )
+    parser.add_argument("--force", action="store_true", help="replace an existing FILE")
+    learners = [name for name in SYSTEMS if name != "dense-clip"]
+    parser.add_argument("--system", choices=learners, default="rpn", help="default: rpn")
+    _settings(parser, "option of the system, such as variant=paper; may be repeated")
+    number = parser.add_mutually_exclusive_group()
+    number.add_argument(
+        "--shots", type=positive_int, metavar="N", help="labelled images to learn from; default: 16"
+    )
+    number.add_argument("--all", action="store_true", help="learn from all images")
+    parser.add_argument(
+        "--shots-by", choices=("image", "class"), default="image", help="what --shots counts"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    parser.add_argument("--steps", type=positive_int, metavar="N", help="optimiser steps")
+    parser.add_argument("--lr", type=positive_float, metavar="X", help="learning rate")
+    parser.add_argument("--batch", type=positive_int, metavar="N", help="views per step")
+    parser.add_argument(
+        "--views",
+        type=natural_int,
+        metavar="N",
+        help="augmented views per image, encoded once; 0 makes fresh ones in every step",
+    )
+    parser.add_argument(
+        "--setting",
+        choices=("auto", "supervised", "inductive", "transductive"),
+        default="auto",
+        help="which labels are used; auto: inductive where classes are tagged unseen",
+    )
+    parser.add_argument(
+        "--retention",
+        type=natural_int,
+        metavar="N",
+        help="images on which the base vocabulary is scored before and after; "
+        f"default: {RETENTION_IMAGES} with a bundled model, else 0, which leaves it out",
+    )
+    _retention_data(parser)
+    _model(parser)
+    _resolution(parser)
+
+
+def evaluate(parser: ArgumentParser) -> None:
+    """Adds the options of `segtune evaluate`."""
+    _data(parser, split="val where there is one, else test, else the only one")
+    parser.add_argument(
+        "--protocol", metavar="NAME", help="zero-shot protocol that tags classes seen or unseen"
+    )
+    parser.add_argument("--limit", type=positive_int, metavar="N", help="the first N images only")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="all numbers and the protocol")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="one line per class")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="a page with pictures")
+    parser.add_argument(
+        "--retention",
+        type=natural_int,
+        nargs="?",
+        const=RETENTION_IMAGES,
+        default=0,
+        metavar="N",
+        help="also score the base vocabulary before and after the fit, on N images "
+        f"({RETENTION_IMAGES} where N is left out)",
+    )
+    _retention_data(parser)
+    _model(parser)
+    _prompts(parser)
+    _resolution(parser)
+
+
+def train(parser: ArgumentParser) -> None:
+    """Adds the options of `segtune train`."""
+    parser.add_argument("recipe", type=Path, metavar="RECIPE.yaml")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder of the run; default: runs/RECIPE"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    _settings(parser, "field of the recipe, such as fit.loop.steps=100; may be repeated")
+
+
+def demo(parser: ArgumentParser) -> None:
+    """Adds the options of `segtune demo`."""
+    parser.add_argument(
+        "--out", type=Path, default=Path("demo"), metavar="DIR", help="default: demo"
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer steps and images")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    parser.add_argument("--model", metavar="M", help="default: the bundled model")
+
+
+def vocabularies(parser: ArgumentParser) -> None:
+    """Adds the options of `segtune vocabularies`."""
+    parser.add_argument(
+        "name", nargs="?", help="vocabulary, template set or protocol whose words to print"
+    )
+
+
+def no_options(parser: ArgumentParser) -> None:
+    """Adds nothing."""
+
+
+COMMANDS = {
+    "segment": Command(
+        "segment images with any words",
+        segment,
+        (
+            'segtune segment photo.jpg --vocab "road, car | automobile, tree" --not sky',
+            "segtune segment photos/ --prompts street.safetensors --out street",
+            "segtune segment 'photos/*.jpg' --vocab coco_80 --task instance --format overlay,coco",
+        ),
+    ),
+    "fit": Command(
+        "learn prompts from a few labelled images",
+        fit,
+        (
+            "segtune fit photos/ --shots 16 --out street.safetensors",
+            "segtune fit synthetic:jargon --system rpn --set variant=paper --out jargon.safetensors",
+        ),
+    ),
+    "evaluate": Command(
+        "score a model, with and without prompts, on labelled images",
+        evaluate,
+        (
+            "segtune evaluate photos/ --prompts street.safetensors --html report.html",
+            "segtune evaluate VOC2012 --protocol voc15-5 --json voc.json",
+        ),
+    ),
+    "train": Command(
+        "train by a recipe file",
+        train,
+        ("segtune train recipes/zoo/clip_vit.yaml --out runs/clip --resume",),
+    ),
+    "demo": Command("the whole story offline in about a minute, with a report", demo),
+    "models": Command("list the models, bundled and public", no_options),
+    "datasets": Command("list the data layouts that are read, and the generated worlds", no_options),
+    "vocabularies": Command(
+        "list the built-in words, templates and protocols",
+        vocabularies,
+        ("segtune vocabularies cityscapes_19", "segtune vocabularies voc15-5"),
+    ),
+    "doctor": Command("check this installation", no_options),
+}
+
+
+def _model(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--model", metavar="M", help="name of `segtune models`, folder or file; default: bundled"
+    )
+    parser.add_argument(
+        "--tokenizer", metavar="T", help="folder or name, for model files without a tokenizer"
+    )
+    parser.add_argument(
+        "--templates",
+        metavar="T",
+        help="sentences around words: a name of `segtune vocabularies`, a file, or 'a map of {}'",
+    )
+
+
+def _prompts(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--prompts", type=Path, metavar="FILE", help="what `segtune fit` has learned"
+    )
+
+
+def _resolution(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--size", type=positive_int, metavar="N", help="shorter side of images in pixels"
+    )
+    parser.add_argument(
+        "--crop", type=positive_int, metavar="N", help="side of the sliding window in pixels"
+    )
+
+
+def _data(parser: ArgumentParser, *, split: str) -> None:
+    parser.add_argument(
+        "data", metavar="DATA", help="folder or file in a known layout, or synthetic:NAME"
+    )
+    parser.add_argument("--split", metavar="S", help=f"default: {split}")
+    parser.add_argument("--layout", metavar="L", help="name of `segtune datasets`; default: found")
+    parser.add_argument(
+        "--vocab", metavar="WORDS", help="class names in the order of the labels, where DATA has none"
+    )
+
+
+def _retention_data(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--retention-data",
+        default=RETENTION_DATA,
+        metavar="DATA",
+        help=f"what the frozen model already knew; its split val; default: {RETENTION_DATA}",
+    )
+
+
+def _settings(parser: ArgumentParser, text: str) -> None:
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        action="append",
+        default=[],
+        type=setting,
+        metavar="KEY=VALUE",
+        help=text,
+    )
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """Returns key and value of `key=value`; the value is read as YAML, so numbers are numbers.
+
+    Example:
+        >>> setting("lr=1e-3"), setting("layers=odd"), setting("train_grid=[8, 8]")
+        (('lr', 0.001), ('layers', 'odd'), ('train_grid', [8, 8]))
+    """
+    import yaml
+
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form key=value")
+    if re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value.strip()):
+        return key.strip(), float(value)  # YAML 1.1 takes 1e-3 for a word
+    try:
+        return key.strip(), yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise argparse.ArgumentTypeError(f"the value of {text!r} is not valid YAML") from None
+
+
+def formats(text: str) -> tuple[str, ...]:
+    """Returns the output formats of a comma list, each once."""
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if unknown := [name for name in names if name not in FORMATS]:
+        raise argparse.ArgumentTypeError(f"no format {unknown[0]!r}; choose {', '.join(FORMATS)}")
+    if not names:
+        raise argparse.ArgumentTypeError(f"names no format; choose {', '.join(FORMATS)}")
+    return names
+
+
+def positive_int(text: str) -> int:
+    """Returns a whole number from 1 on."""
+    return _at_least(1, text)
+
+
+def natural_int(text: str) -> int:
+    """Returns a whole number from 0 on."""
+    return _at_least(0, text)
+
+
+def positive_float(text: str) -> float:
+    """Returns a number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
+def _at_least(least: int, text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} on")
+    return value

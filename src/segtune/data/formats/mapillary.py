@@ -1,0 +1,108 @@
+"""Mapillary Vistas v1.2, its 66 classes reduced to the 19 of Cityscapes.
+
+    {training,validation}/images/*.jpg   {training,validation}/labels/*.png      palette, 0..65
+    config.json                                                                  tells it is Vistas
+    {training,validation}/v1.2/labels/*.png, config_v1.2.json                    inside release 2.0
+
+Public code knows two reductions: `?reduction=robustnet` (the default) counts lane markings and
+manholes as road, curbs as sidewalk and utility poles as pole; `?reduction=strict` leaves those
+unlabelled. Classes without a counterpart are unlabelled in both.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from segtune.data.folders import (
+    choose_split,
+    find_files,
+    find_splits,
+    has_files,
+    named_as,
+    pair_by_stem,
+    split_folder,
+)
+from segtune.data.labels import ValueMap
+from segtune.data.samples import IndexedDataset, Record, SemanticLoader
+from segtune.errors import DataError
+from segtune.types import IGNORE, Vocabulary
+from segtune.vocabulary.builtin import builtin
+
+NUM_CLASSES = 66
+STRICT = {
+    "road": (13,),
+    "sidewalk": (15,),
+    "building": (17,),
+    "wall": (6,),
+    "fence": (3,),
+    "pole": (45,),
+    "traffic light": (48,),
+    "traffic sign": (50,),
+    "vegetation": (30,),
+    "terrain": (29,),
+    "sky": (27,),
+    "person": (19,),
+    "rider": (20, 21, 22),
+    "car": (55,),
+    "truck": (61,),
+    "bus": (54,),
+    "train": (58,),
+    "motorcycle": (57,),
+    "bicycle": (52,),
+}
+REDUCTIONS = {
+    "robustnet": STRICT | {"road": (13, 24, 41), "sidewalk": (15, 2), "pole": (45, 47)},
+    "strict": STRICT,
+}
+"""Cityscapes class -> the values of Vistas that become it."""
+
+
+def detect(path: Path) -> float:
+    """Returns 1 where the folders and a configuration of Vistas are there, else 0."""
+    configured = any((path / name).is_file() for name in ("config.json", "config_v1.2.json"))
+    return float(configured and bool(splits(path)))
+
+
+def splits(path: Path) -> tuple[str, ...]:
+    """Returns the splits that have images and labels of version 1.2."""
+    return tuple(split for split in find_splits(path) if _folders(path, split) is not None)
+
+
+def _folders(path: Path, split: str) -> tuple[Path, Path] | None:
+    folder = split_folder(path, split)
+    if folder is None or folder.name not in ("training", "validation"):
+        return None
+    for labels in (folder / "labels", folder / "v1.2" / "labels"):
+        if has_files(folder / "images") and has_files(labels):
+            return folder / "images", labels
+    return None
+
+
+def read(
+    path: Path,
+    *,
+    split: str | None = None,
+    vocabulary: Vocabulary | None = None,
+    reduction: str = "robustnet",
+) -> IndexedDataset[Record]:
+    """Returns one split of Vistas with the classes of Cityscapes.
+
+    Args:
+        path: the folder with `training/` and `validation/`.
+        split: "train" or "val".
+        vocabulary: other names for the 19 classes.
+        reduction: "robustnet" or "strict".
+    """
+    if reduction not in REDUCTIONS:
+        raise DataError(f"reduction={reduction} is not known; use {' or '.join(REDUCTIONS)}")
+    split = choose_split(splits(path), split, path=path)
+    folders = _folders(path, split)
+    assert folders is not None  # choose_split found them
+    images, labels = folders
+    target = builtin("cityscapes_19")
+    ids = dict.fromkeys(range(NUM_CLASSES), IGNORE)
+    for name, values in REDUCTIONS[reduction].items():
+        ids |= dict.fromkeys(values, target.index(name))
+    records = pair_by_stem(find_files(images), find_files(labels))
+    names = named_as(target, vocabulary, layout="mapillary")
+    return IndexedDataset("mapillary", split, names, records, SemanticLoader(ValueMap(ids)))

@@ -1,0 +1,53 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from segtune.data.formats import camvid
+from segtune.errors import DataError
+from segtune.types import IGNORE
+from tests.data import trees
+
+BESIDE = Path(__file__).parents[4] / "shared" / "data" / "camvid"
+REAL = Path(os.environ.get("SEGTUNE_CAMVID", BESIDE))
+
+
+def test_read(tmp_path: Path) -> None:
+    raw = trees.camvid(tmp_path)
+    dataset = camvid.read(tmp_path)
+    sample = dataset[0]
+    assert sample.id == "0001TP_006690"
+    assert sample.semantic is not None
+    unlabelled = raw[sample.id] == 11
+    assert (sample.semantic[unlabelled] == IGNORE).all()
+    assert (sample.semantic[~unlabelled] == raw[sample.id][~unlabelled]).all()
+    assert dataset.vocabulary.names[:2] == ("sky", "building")
+
+
+def test_sequences(tmp_path: Path) -> None:
+    trees.camvid(tmp_path)
+    assert camvid.sequence_of("0006R0_f00930") == "0006R0"
+    assert len(camvid.read(tmp_path, sequence="0001TP")) == 2
+    assert len(camvid.read(tmp_path, sequence="0001TP+0006R0")) == 3
+    with pytest.raises(DataError, match="no sequence 'dusk'; it has 0001TP, 0006R0"):
+        camvid.read(tmp_path, sequence="dusk")
+
+
+def test_splits(tmp_path: Path) -> None:
+    trees.camvid(tmp_path)
+    (tmp_path / "test").mkdir()
+    assert camvid.splits(tmp_path) == ("train", "val")
+    with pytest.raises(DataError, match="'test' does not exist"):
+        camvid.read(tmp_path, split="test")
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="set SEGTUNE_CAMVID to the CamVid folder")
+def test_the_real_one() -> None:
+    dataset = camvid.read(REAL, split="train")
+    assert len(dataset) == 367
+    assert len(camvid.read(REAL, split="val")) == 101
+    assert len(camvid.read(REAL, split="train", sequence="0001TP")) == 62
+    sample = dataset[0]
+    assert sample.semantic is not None
+    assert sample.semantic.shape == (360, 480)
+    assert set(sample.semantic.ravel().tolist()) <= {IGNORE, *range(11)}

@@ -1,0 +1,41 @@
+from pathlib import Path
+
+import pytest
+
+from segtune.data.formats import mapillary
+from segtune.errors import DataError
+from segtune.types import IGNORE
+from tests.data import trees
+
+
+@pytest.mark.parametrize("release_2", [False, True])
+def test_read(tmp_path: Path, release_2: bool) -> None:
+    raw = trees.mapillary(tmp_path, release_2=release_2)
+    dataset = mapillary.read(tmp_path)
+    semantic = dataset[0].semantic
+    assert semantic is not None
+    names = dataset.vocabulary
+    expected = {13: "road", 24: "road", 2: "sidewalk", 47: "pole", 21: "rider", 58: "train"}
+    for value, name in expected.items():
+        assert set(semantic[raw == value].tolist()) == {names.index(name)}
+    for value in (0, 14, 65):
+        assert set(semantic[raw == value].tolist()) == {IGNORE}
+
+
+def test_strict_reduction(tmp_path: Path) -> None:
+    raw = trees.mapillary(tmp_path)
+    semantic = mapillary.read(tmp_path, reduction="strict")[0].semantic
+    assert semantic is not None
+    assert set(semantic[raw == 13].tolist()) == {0}
+    for value in (24, 41, 2, 47):
+        assert set(semantic[raw == value].tolist()) == {IGNORE}
+    with pytest.raises(DataError, match="use robustnet or strict"):
+        mapillary.read(tmp_path, reduction="loose")
+
+
+def test_every_class_has_a_source() -> None:
+    for reduction in mapillary.REDUCTIONS.values():
+        values = [value for sources in reduction.values() for value in sources]
+        assert len(reduction) == 19
+        assert len(values) == len(set(values))
+        assert max(values) < mapillary.NUM_CLASSES

@@ -1,0 +1,75 @@
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segtune.data.formats import open_dataset
+from segtune.data.labels import ValueMap
+from segtune.data.samples import IndexedDataset, Record, SemanticLoader, Subset, as_segmentation
+from segtune.errors import DataError
+from segtune.types import IGNORE, Dataset, Instance, Sample, Vocabulary
+from tests.data import trees
+
+ROAD = Vocabulary.of("road", "car")
+LOADER = SemanticLoader(ValueMap.plain(2))
+
+
+def test_follows_the_protocol_and_travels_to_other_processes(tmp_path: Path) -> None:
+    trees.index_png(tmp_path)
+    dataset = open_dataset(tmp_path)
+    assert isinstance(dataset, Dataset)
+    copy = pickle.loads(pickle.dumps(dataset))
+    assert [sample.id for sample in copy] == ["a", "b"]
+    assert (copy[0].semantic == dataset[0].semantic).all()
+    with pytest.raises(IndexError):
+        dataset[2]
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [([], "no images in the split 'val'"), (["a", "a"], "two samples named 'a'")],
+)
+def test_refuses_empty_and_repeated(ids: list[str], message: str) -> None:
+    records = [Record(name, Path("a.jpg")) for name in ids]
+    with pytest.raises(DataError, match=message):
+        IndexedDataset("mine", "val", ROAD, records, LOADER)
+
+
+def test_a_record_without_label_has_no_semantic_map() -> None:
+    assert LOADER(Record("a", Path("a.jpg"))).semantic is None
+
+
+def test_labels_are_read_only_when_asked_for(tmp_path: Path) -> None:
+    trees.index_png(tmp_path)
+    dataset = open_dataset(tmp_path)
+    (tmp_path / "labels" / "b.png").unlink()
+    assert dataset[0].semantic is not None
+    assert dataset.sample_id(1) == "b"
+    with pytest.raises(FileNotFoundError, match=r"label map .*b\.png does not exist"):
+        dataset[1]
+
+
+def test_subset_is_a_view(tmp_path: Path) -> None:
+    trees.index_png(tmp_path, names=("a", "b", "c"))
+    subset = Subset(open_dataset(tmp_path), (2, 0))
+    assert isinstance(subset, Dataset)
+    assert [subset.sample_id(i) for i in range(len(subset))] == ["c", "a"]
+    assert [sample.id for sample in subset] == ["c", "a"]
+    assert subset.vocabulary.names[0] == "class 0"
+
+
+def test_as_segmentation_leaves_out_what_is_no_result() -> None:
+    mask = np.zeros((4, 5), bool)
+    mask[1:3, 2:4] = True
+    instances = (
+        Instance(1, mask),
+        Instance(1, ~mask, is_crowd=True),
+        Instance(IGNORE, mask),
+        Instance(0, np.zeros_like(mask)),
+    )
+    sample = Sample("a", np.zeros((4, 5, 3), np.uint8), None, instances)
+    result = as_segmentation(sample, ROAD)
+    assert result.size == (4, 5)
+    assert [segment.class_id for segment in result.segments] == [1]
+    assert (result.segments[0].full_mask((4, 5)) == mask).all()

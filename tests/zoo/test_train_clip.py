@@ -1,0 +1,133 @@
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from segtune.errors import SegtuneError
+from segtune.train.checkpoints import read_state
+from segtune.zoo import train_clip
+from segtune.zoo.clip_model import load_clip
+from segtune.zoo.clip_recipe import ClipRecipe, read_recipe
+from segtune.zoo.train_clip import export_run, main, make_optimizer, run
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def finished(
+    tiny_recipe: ClipRecipe, cache: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The folder of an uninterrupted tiny run."""
+    out = tmp_path_factory.mktemp("run") / "through"
+    run(tiny_recipe, out=out, cache=cache)
+    return out
+
+
+def weights(out: Path) -> dict[str, torch.Tensor]:
+    return read_state(out / "checkpoint.pt")["parts"]["model"]
+
+
+def same_weights(one: Path, two: Path) -> bool:
+    first, second = weights(one), weights(two)
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_run_leaves_model_log_and_recipe(finished: Path, tiny_recipe: ClipRecipe) -> None:
+    lines = [json.loads(line) for line in (finished / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4]
+    assert {"loss", "crop", "partial", "patch", "scene"} <= set(lines[0])
+    assert read_recipe(finished / "recipe.yaml") == tiny_recipe
+    model, tokenizer = load_clip(finished / "model")
+    assert len(tokenizer) == model.config.text_config.vocab_size
+
+
+def test_interrupted_and_resumed_equals_uninterrupted(
+    finished: Path, tiny_recipe: ClipRecipe, cache: Path, tmp_path: Path
+) -> None:
+    run(tiny_recipe, out=tmp_path, cache=cache, stop_after=2)
+    torch.rand(7)
+    run(tiny_recipe, out=tmp_path, cache=cache, resume=True)
+    assert same_weights(finished, tmp_path)
+    log = [json.loads(line)["loss"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    whole = (finished / "log.jsonl").read_text().splitlines()
+    assert log == [json.loads(line)["loss"] for line in whole]
+
+
+def test_killed_and_resumed_equals_uninterrupted(
+    finished: Path, tiny_recipe: ClipRecipe, cache: Path, tmp_path: Path
+) -> None:
+    """SIGKILL in the middle of a step; what followed the last checkpoint is done again."""
+    recipe, out = tmp_path / "recipe.yaml", tmp_path / "out"
+    recipe.write_text(yaml.safe_dump(replace(tiny_recipe, save_every=1).to_dict()))
+    command = [sys.executable, "-m", "segtune.zoo.train_clip", str(recipe)]
+    command += ["--out", str(out), "--cache", str(cache)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (out / "checkpoint.pt").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    main([str(recipe), "--out", str(out), "--cache", str(cache), "--resume"])
+    assert same_weights(finished, out)
+
+
+def test_a_running_job_can_be_exported(finished: Path, tmp_path: Path) -> None:
+    export_run(finished, tmp_path / "interim")
+    exported = load_file(tmp_path / "interim" / "model.safetensors")
+    final = load_file(finished / "model" / "model.safetensors")
+    assert all(torch.equal(exported[name], final[name]) for name in final)
+    assert all(tensor.dtype == torch.float16 for tensor in exported.values())
+
+
+def test_an_existing_run_is_not_overwritten(
+    finished: Path, tiny_recipe: ClipRecipe, cache: Path
+) -> None:
+    with pytest.raises(SegtuneError, match="--resume"):
+        run(tiny_recipe, out=finished, cache=cache)
+
+
+def test_resuming_with_other_settings_is_refused(
+    finished: Path, tiny_recipe: ClipRecipe, cache: Path
+) -> None:
+    with pytest.raises(SegtuneError, match=r"other settings for \['lr'\]"):
+        run(replace(tiny_recipe, lr=1.0), out=finished, cache=cache, resume=True)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(
+    tiny_recipe: ClipRecipe, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = train_clip.contrast
+
+    def broken(*args: object, **options: object) -> torch.Tensor:
+        return plain(*args, **options) * torch.nan  # type: ignore[arg-type]
+
+    monkeypatch.setattr(train_clip, "contrast", broken)
+    with pytest.raises(FloatingPointError, match="smaller lr"):
+        run(tiny_recipe, out=tmp_path, cache=cache)
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_weight_decay_spares_embeddings_biases_and_norms(
+    tiny_clip: torch.nn.Module, tiny_recipe: ClipRecipe
+) -> None:
+    decayed, plain = make_optimizer(tiny_clip, tiny_recipe).param_groups  # type: ignore[arg-type]
+    names = {id(p): name for name, p in tiny_clip.named_parameters()}
+    spared = {names[id(p)] for p in plain["params"]}
+    assert {"logit_scale", "vision_model.embeddings.class_embedding"} <= spared
+    assert "text_model.embeddings.token_embedding.weight" in spared
+    assert "vision_model.embeddings.position_embedding.weight" in spared
+    kept = {names[id(p)] for p in decayed["params"]}
+    assert "vision_model.embeddings.patch_embedding.weight" in kept
+    assert not any(name.endswith("bias") or "norm" in name for name in kept)
+    assert len(spared) + len(kept) == len(names)
