@@ -53,7 +53,7 @@ class Prompts:
 
     def save(self, path: Path | str) -> Path:
         """Writes the file whole or not at all and returns its path."""
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         header = {
             "format_version": FORMAT_VERSION,
@@ -68,11 +68,11 @@ class Prompts:
             "metrics": dict(self.metrics),
         }
         with atomic_write(path) as temporary:
-            save_file(
+            content = save(
                 {key: value.contiguous() for key, value in self.tensors.items()},
-                temporary,
                 metadata={HEADER: json.dumps(header, ensure_ascii=False)},
             )
+            temporary.write_bytes(content)  # an OSError on a full disk, unlike save_file
         return Path(path)
 
     @classmethod

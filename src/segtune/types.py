@@ -142,7 +142,7 @@ class TemplateSet:
                 raise SegtuneError(f"template {sentence!r} must contain {{}} exactly once")
 
     def fill(self, name: str) -> tuple[str, ...]:
-        """Returns the sentences with `name` in place and `{article}` as the "a" or "an" before it."""
+        """Returns the sentences with `name` in place, and "a" or "an" to fit it for `{article}`."""
         article = "an" if name[:1].lower() in tuple("aeiou") else "a"
         sentences = (sentence.replace("{article}", article) for sentence in self.sentences)
         return tuple(sentence.replace("{}", name) for sentence in sentences)

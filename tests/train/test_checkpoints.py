@@ -78,7 +78,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(
     with pytest.raises(OSError, match="No space left"):
         run.save(path, step=2)
     assert read_state(path)["step"] == 1
-    assert os.listdir(tmp_path) == ["checkpoint.pt"]
+    assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
 def test_a_killed_process_leaves_a_whole_file(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import argparse
 import difflib
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -74,6 +75,7 @@ def _run(words: list[str]) -> int:
         hint = f"did you mean `segtune {close[0]}`?" if close else "`segtune --help` lists them"
         raise SegtuneError(f"{name!r} is not a command; {hint}")
     options = parser_of(name).parse_args(words[1:])
+    options.command = shlex.join(["segtune", *words])
     # Messages of the package itself are for the user; those of libraries only from warnings on.
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("segtune").setLevel(logging.INFO)

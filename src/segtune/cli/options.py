@@ -35,7 +35,7 @@ def segment(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--vocab",
         metavar="WORDS",
-        help='"road, car | automobile, tree", a file of words, or a name of `segtune vocabularies`; '
+        help='"road, car | automobile, tree", a file, or a name of `segtune vocabularies`; '
         "default: the words of --prompts",
     )
     parser.add_argument(
@@ -178,7 +178,7 @@ COMMANDS = {
         fit,
         (
             "segtune fit photos/ --shots 16 --out street.safetensors",
-            "segtune fit synthetic:jargon --system rpn --set variant=paper --out jargon.safetensors",
+            "segtune fit synthetic:jargon --set variant=paper --steps 800 --out jargon.safetensors",
         ),
     ),
     "evaluate": Command(
@@ -196,7 +196,7 @@ COMMANDS = {
     ),
     "demo": Command("the whole story offline in about a minute, with a report", demo),
     "models": Command("list the models, bundled and public", no_options),
-    "datasets": Command("list the data layouts that are read, and the generated worlds", no_options),
+    "datasets": Command("list the data layouts and the generated worlds", no_options),
     "vocabularies": Command(
         "list the built-in words, templates and protocols",
         vocabularies,
@@ -242,7 +242,9 @@ def _data(parser: ArgumentParser, *, split: str) -> None:
     parser.add_argument("--split", metavar="S", help=f"default: {split}")
     parser.add_argument("--layout", metavar="L", help="name of `segtune datasets`; default: found")
     parser.add_argument(
-        "--vocab", metavar="WORDS", help="class names in the order of the labels, where DATA has none"
+        "--vocab",
+        metavar="WORDS",
+        help="class names in label order, where DATA has none",
     )
 
 

@@ -9,6 +9,7 @@ under the final name is complete.
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -131,8 +132,10 @@ def write_atomically(path: Path, state: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        content = io.BytesIO()
+        torch.save(dict(state), content)  # into a file it hides a full disk behind a RuntimeError
         with temporary.open("wb") as file:
-            torch.save(dict(state), file)
+            file.write(content.getbuffer())
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

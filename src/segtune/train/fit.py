@@ -126,7 +126,7 @@ def fit(
         ('rpn', True)
     """
     config = config or FitConfig()
-    dataset = open_dataset(data, split="train") if isinstance(data, Path | str) else data
+    dataset = open_dataset(data) if isinstance(data, Path | str) else data
     template_set = read_templates(templates) if templates is not None else model.templates
     few = few_shot(dataset, shots, by=shots_by, seed=seed)
     short_side = config.short_side or model.resolution.short_side

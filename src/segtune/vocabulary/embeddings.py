@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 from tqdm import tqdm
 
@@ -61,7 +61,7 @@ def embed_vocabulary(
     embeds = _encode(clip, groups, templates)
     if os.access(_existing_parent(file), os.W_OK):  # a read-only home just means no cache
         with atomic_write(file) as temporary:
-            save_file({"embeds": embeds.cpu().contiguous()}, temporary)
+            temporary.write_bytes(save({"embeds": embeds.cpu().contiguous()}))
     return embeds
 
 

@@ -137,8 +137,9 @@ def matches(claims: Sequence[tuple[int, ...]] | np.ndarray, attributes: np.ndarr
     Returns:
         (R, T) bool.
     """
-    said = np.asarray(claims)[None]
-    return np.asarray((said == ANY) | (said == attributes[:, None])).all(-1)
+    said = np.asarray(claims)[None]  # (1, T, 4)
+    agrees: np.ndarray = (said == ANY) | (said == attributes[:, None])  # (R, T, 4)
+    return np.all(agrees, axis=-1)
 
 
 def _sentence(

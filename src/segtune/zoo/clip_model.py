@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -132,10 +133,16 @@ def export_clip(model: CLIPModel, tokenizer: CLIPTokenizer, folder: Path) -> Non
     (temporary / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     tokenizer.save_pretrained(temporary)
     (temporary / "preprocessor_config.json").write_text(
-        json.dumps(_preprocessing(model.config.vision_config.image_size), indent=2) + "\n"
+        json.dumps(_preprocessing(input_side(model)), indent=2) + "\n"
     )
     shutil.rmtree(folder, ignore_errors=True)
     temporary.rename(folder)
+
+
+def input_side(model: CLIPModel) -> int:
+    """Returns the side in pixels of the square images that the position table is made for."""
+    config: Any = model.config
+    return int(config.vision_config.image_size)
 
 
 def load_clip(folder: Path | str) -> tuple[CLIPModel, CLIPTokenizer]:
@@ -144,7 +151,7 @@ def load_clip(folder: Path | str) -> tuple[CLIPModel, CLIPTokenizer]:
     return model.eval(), CLIPTokenizer.from_pretrained(folder, local_files_only=True)
 
 
-def _attend_from_class_token(attention: torch.nn.Module, normed: Tensor, values: Tensor) -> Tensor:
+def _attend_from_class_token(attention: Any, normed: Tensor, values: Tensor) -> Tensor:
     """Returns (B, 1, C): self-attention of the class token alone, before the output projection."""
     heads = attention.num_heads
     query, key, value = (

@@ -73,7 +73,7 @@ def _pool_key(recipe: ClipRecipe) -> str:
     )
     digest = hashlib.sha256(json.dumps(settings).encode())
     for kind, size in (("crop", recipe.image_size), ("scene", recipe.scene_size)):
-        images, labels = _render_chunk((kind, recipe.seed, 0, 12, size))
+        images, labels = _render_chunk((kind, recipe.seed, 0, 3, size))
         digest.update(images.tobytes() + labels.tobytes())
     return digest.hexdigest()[:12]
 
@@ -131,13 +131,13 @@ def _training_crop(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.
     if draw < STUFF_SHARE:
         stuff = int(rng.integers(len(STUFF)))
         label = len(compositions()) + stuff
-        return render_stuff_crop(STUFF[stuff], rng, size=size), np.int16(label)
+        return render_stuff_crop(STUFF[stuff], rng, size=size), np.array(label, np.int16)
     if draw < STUFF_SHARE + SCENE_CUT_SHARE:
         cut = _cut_thing(_random_scene(rng), rng, size)
         if cut is not None:
             return cut
     concept = int(rng.choice(seen_things()))
-    return render_crop(compositions()[concept], rng, size=size), np.int16(concept)
+    return render_crop(compositions()[concept], rng, size=size), np.array(concept, np.int16)
 
 
 def _training_scene(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -182,5 +182,5 @@ def _cut_thing(
         cut = Image.fromarray(image).transform(
             (size, size), Image.Transform.EXTENT, box, Image.Resampling.BILINEAR
         )
-        return np.asarray(cut), np.int16(scene.things[index])
+        return np.asarray(cut), np.array(scene.things[index], np.int16)
     return None

@@ -24,7 +24,13 @@ from segtune.data.synthetic import SyntheticDataset, compositions, render_crop
 from segtune.types import IGNORE
 from segtune.zoo.cards import card
 from segtune.zoo.clip_captions import concept_names
-from segtune.zoo.clip_model import encode_images, encode_texts, load_clip, normalize_images
+from segtune.zoo.clip_model import (
+    encode_images,
+    encode_texts,
+    input_side,
+    load_clip,
+    normalize_images,
+)
 
 TEMPLATES = ("{}", "a photo of a {}.", "this is a photo of a {}.", "there is a {} in the scene.")
 PROTOCOLS = {"crops_plain": ("a photo of a {}",), "crops_templates": TEMPLATES}
@@ -40,11 +46,13 @@ def class_embeddings(
     templates: Sequence[str] = TEMPLATES,
 ) -> Tensor:
     """Returns (K, D) unit vectors: the normalised mean over templates of normalised embeddings."""
-    total = torch.zeros(len(names), model.config.projection_dim, device=model.device)
-    for template in templates:
-        embeds = encode_texts(model, tokenizer, [template.format(name) for name in names])
-        total += F.normalize(embeds.float(), dim=-1)
-    return F.normalize(total, dim=-1)
+    embeds = torch.stack(
+        [
+            F.normalize(encode_texts(model, tokenizer, [t.format(name) for name in names]), dim=-1)
+            for t in templates
+        ]
+    )
+    return F.normalize(embeds.mean(0), dim=-1)
 
 
 @torch.inference_mode()
@@ -65,7 +73,7 @@ def crop_accuracy(
     """
     rng = np.random.default_rng((EVALUATION_STREAM, seed))
     things = compositions()
-    size = model.config.vision_config.image_size
+    size = input_side(model)
     unseen = torch.tensor([thing.is_unseen for thing in things])
     hits = torch.zeros(len(things))
     for _ in tqdm(range(crops_per_composition), "crops", disable=None if progress else True):

@@ -43,7 +43,10 @@ def train_tokenizer(
     pieces += [left + right for left, right in merges]
     vocab = {piece: i for i, piece in enumerate(dict.fromkeys([*pieces, START, END]))}
     return CLIPTokenizer(
-        vocab=vocab, merges=merges, model_max_length=context_length, padding_side="right"
+        vocab=vocab,
+        merges=merges,  # type: ignore[arg-type]  # pairs, as in tokenizer.json
+        model_max_length=context_length,
+        padding_side="right",
     )
 
 

@@ -72,7 +72,8 @@ def run(
     _write_recipe(config, out / "recipe.yaml")
 
     tokenizer = make_tokenizer(config)
-    model = build_clip(config, tokenizer=tokenizer, seed=config.seed).to(device).train()
+    model = build_clip(config, tokenizer=tokenizer, seed=config.seed).train()
+    model.to(device)  # type: ignore[arg-type]  # transformers' decorator hides the signature
     optimizer = make_optimizer(model, config)
     parts = {"model": model, "optimizer": optimizer}
     start = 0
@@ -198,7 +199,8 @@ def batch_losses(
 
 def make_optimizer(model: CLIPModel, config: ClipRecipe) -> torch.optim.AdamW:
     """Returns AdamW with weight decay on the matrices of linear layers and convolutions only."""
-    decayed, plain = [], []
+    decayed: list[torch.nn.Parameter] = []
+    plain: list[torch.nn.Parameter] = []
     for name, parameter in model.named_parameters():
         is_matrix = parameter.ndim >= 2 and "embedding.weight" not in name
         keeps_decay = is_matrix or "patch_embedding" in name

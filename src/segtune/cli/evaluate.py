@@ -1,0 +1,74 @@
+"""`segtune evaluate`: scores of a model, with and without prompts, as a table and as reports."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from segtune.cli.loading import first, open_labelled, open_model, open_prompts, resolution_of
+from segtune.cli.scoring import base_retention, print_retention, print_scores
+from segtune.errors import SegtuneError
+from segtune.eval.html import write_html
+from segtune.eval.report import Report, ReportRow, write_csv, write_json
+from segtune.eval.run import evaluate
+from segtune.prompts import Prompts
+from segtune.train.run import with_protocol
+
+EXAMPLES = 6
+"""Images shown in the HTML report."""
+
+
+def run(options: Namespace) -> int:
+    """Scores the model, and the prompts where given, and writes the reports asked for."""
+    if options.retention and options.prompts is None:
+        raise SegtuneError("--retention compares before and after a fit; add --prompts FILE")
+    prompts = open_prompts(options)
+    dataset = open_labelled(options, prefer=("val", "test"))
+    if options.protocol is not None:
+        dataset = with_protocol(dataset, options.protocol)
+    dataset = first(dataset, options.limit)
+    model = open_model(options, prompts)
+    resolution = resolution_of(options, model, prompts)
+    examples = EXAMPLES if options.html else 0
+    zero_shot = evaluate(model, dataset, resolution=resolution, examples=examples)
+    rows = [ReportRow("zero-shot", zero_shot)]
+    if prompts is not None:
+        fitted = evaluate(
+            model,
+            dataset,
+            prompts=prompts,
+            resolution=resolution,
+            examples=zero_shot.example_ids,
+        )
+        rows.append(ReportRow(_row_name(prompts), fitted))
+    protocol = rows[-1].result.protocol
+    print_scores(
+        rows,
+        title=f"{dataset.name}, {dataset.split}: {protocol.num_images} images, "
+        f"{len(dataset.vocabulary)} classes, templates {protocol.templates}, {protocol.resolution}",
+    )
+    retention = None
+    if prompts is not None and options.retention:
+        data, images = options.retention_data, options.retention
+        retention = base_retention(model, prompts, data=data, images=images)
+        print_retention(retention, data=data, images=images)
+    report = Report(
+        rows,
+        retention=retention,
+        title=f"{dataset.name}, {dataset.split}",
+        command=options.command,
+    )
+    _write(report, options)
+    return 0
+
+
+def _row_name(prompts: Prompts) -> str:
+    shots = prompts.training.get("shots")
+    return prompts.system if shots is None else f"{prompts.system}, {shots} shots"
+
+
+def _write(report: Report, options: Namespace) -> None:
+    writers = {options.json: write_json, options.csv: write_csv, options.html: write_html}
+    for path, write in writers.items():
+        if path is not None:
+            write(path, report)
+            print(f"wrote {path}")

@@ -1,0 +1,111 @@
+"""`segtune fit`: a prompt file from a few labelled images."""
+
+from __future__ import annotations
+
+import os
+import time
+from argparse import Namespace
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from segtune.cli.loading import file_size, open_labelled, open_model
+from segtune.cli.options import RETENTION_IMAGES
+from segtune.cli.scoring import base_retention, print_retention, retention_values
+from segtune.errors import SegtuneError
+from segtune.segmenter import Segmenter
+from segtune.train.checkpoints import read_state
+from segtune.train.fit import FitConfig, fit
+from segtune.types import Dataset
+from segtune.zoo.cards import CARDS
+
+DEFAULT_SHOTS = 16
+CHECKPOINTS_PER_RUN = 10
+
+
+def run(options: Namespace) -> int:
+    """Fits prompts, measures what they cost elsewhere, and writes the prompt file."""
+    out: Path = options.out
+    _check_out(out, force=options.force)
+    dataset = open_labelled(options, prefer=("train",))
+    shots = _shots(options, dataset)
+    model = open_model(options)
+    checkpoint = out.with_name(f"{out.name}.checkpoint")
+    if checkpoint.is_file():
+        print(f"going on from step {read_state(checkpoint)['step']} of {checkpoint}")
+    began = time.perf_counter()
+    prompts = fit(
+        model,
+        dataset,
+        system=options.system,
+        options=dict(options.settings),
+        shots=shots,
+        shots_by=options.shots_by,
+        seed=options.seed,
+        config=config_of(options),
+        out=out,
+    )
+    seconds = time.perf_counter() - began
+    images = prompts.training["images"]
+    num_images = images if isinstance(images, int) else len(images)
+    print(
+        f"learned {prompts.num_learned():,} numbers from {num_images} images of {dataset.name} "
+        f"({dataset.split}) in {seconds:.0f} s"
+    )
+    num_base = _retention_images(options, model)
+    if num_base:
+        data = options.retention_data
+        retention = base_retention(model, prompts, data=data, images=num_base)
+        print_retention(retention, data=data, images=num_base)
+        values = retention_values(retention, data=data, images=num_base)
+        replace(prompts, metrics={**prompts.metrics, "retention": values}).save(out)
+    print(f"wrote {out} ({file_size(out)}); losses are in {out.name}.log.jsonl")
+    return 0
+
+
+def config_of(options: Namespace) -> FitConfig:
+    """Returns the defaults of a fit with the options that were given."""
+    default = FitConfig()
+    loop: dict[str, Any] = {"steps": options.steps, "lr": options.lr}
+    loop = {name: value for name, value in loop.items() if value is not None}
+    rest = {"batch": options.batch, "views": options.views}
+    rest |= {"short_side": options.size, "crop": options.crop}
+    given: dict[str, Any] = {name: value for name, value in rest.items() if value is not None}
+    steps = loop.get("steps", default.loop.steps)
+    save_every = max(min(default.loop.save_every, steps // CHECKPOINTS_PER_RUN), 1)
+    return replace(
+        default,
+        loop=replace(default.loop, save_every=save_every, **loop),
+        setting=options.setting,
+        **given,
+    )
+
+
+def _check_out(out: Path, *, force: bool) -> None:
+    """Raises where the prompt file could not be written at the end."""
+    if out.is_dir():
+        raise SegtuneError(f"{out} is a folder; give a file name such as {out}/my.safetensors")
+    if out.exists() and not force:
+        raise SegtuneError(f"{out} exists; add --force to replace it, or choose another --out")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(out.parent, os.W_OK):
+        raise SegtuneError(f"cannot write into {out.parent}; choose another --out")
+
+
+def _shots(options: Namespace, dataset: Dataset) -> int | None:
+    """Returns the number of shots, None for all; few images are no mistake where none was asked."""
+    if options.all:
+        return None
+    if options.shots is not None:
+        return options.shots
+    if options.shots_by == "image" and len(dataset) < DEFAULT_SHOTS:
+        print(f"{dataset.name} has {len(dataset)} images; all are used")
+        return None
+    return DEFAULT_SHOTS
+
+
+def _retention_images(options: Namespace, model: Segmenter) -> int:
+    if options.retention is not None:
+        return options.retention
+    card = CARDS.get(model.backbone.name)
+    return RETENTION_IMAGES if card is not None and card.is_bundled else 0

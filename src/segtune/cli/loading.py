@@ -1,0 +1,86 @@
+"""From the options of a command to a model, prompts, words, a dataset and a resolution."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from segtune.backbones.hub import DEFAULT_MODEL
+from segtune.data.formats import dataset_splits, open_dataset
+from segtune.data.samples import Subset
+from segtune.prompts import Prompts
+from segtune.segmenter import Resolution, Segmenter, load
+from segtune.types import Dataset
+from segtune.vocabulary.templates import read_templates
+from segtune.zoo.cards import CARDS
+
+
+def open_prompts(options: Namespace) -> Prompts | None:
+    """Returns the prompts of `--prompts`, with the sentences of `--templates` where given."""
+    if options.prompts is None:
+        return None
+    prompts = Prompts.load(options.prompts)
+    if options.templates is None:
+        return prompts
+    return replace(prompts, templates=read_templates(options.templates))
+
+
+def open_model(options: Namespace, prompts: Prompts | None = None) -> Segmenter:
+    """Returns the model of `--model`, else that of the prompts, else the bundled one; prints it.
+
+    Raises:
+        WeightsError: the prompts were learned on other weights.
+    """
+    name = options.model
+    if name is None:
+        name = prompts.model if prompts is not None and prompts.model in CARDS else DEFAULT_MODEL
+    templates = options.templates or (prompts.templates if prompts is not None else "single")
+    model = load(name, templates=templates, tokenizer=options.tokenizer)
+    if prompts is not None:
+        prompts.check_model(model.backbone.name, model.backbone.fingerprint)
+    print(f"model {model.backbone.name} on {model.backbone.device}")
+    return model
+
+
+def resolution_of(options: Namespace, model: Segmenter, prompts: Prompts | None) -> Resolution:
+    """Returns the resolution of `--size` and `--crop`, else of the prompts, else of the model."""
+    known = model.resolution if prompts is None else learned_resolution(prompts)
+    if options.size is None and options.crop is None:
+        return known
+    return Resolution.of(options.size or known.short_side, crop=options.crop)
+
+
+def learned_resolution(prompts: Prompts) -> Resolution:
+    """Returns the resolution at which prompts were learned."""
+    values: dict[str, Any] = dict(prompts.resolution)
+    return Resolution(**values)
+
+
+def open_labelled(options: Namespace, *, prefer: Sequence[str]) -> Dataset:
+    """Returns the dataset of `DATA`, `--split`, `--layout` and `--vocab`.
+
+    Args:
+        prefer: splits to take where `--split` is left out, the first that exists.
+    """
+    split = options.split or preferred_split(options.data, prefer, layout=options.layout)
+    return open_dataset(options.data, layout=options.layout, split=split, vocabulary=options.vocab)
+
+
+def preferred_split(data: str, prefer: Sequence[str], *, layout: str | None = None) -> str | None:
+    """Returns the first of the splits `prefer` that the data has; None leaves the choice open."""
+    splits = dataset_splits(data, layout=layout)
+    return next((name for name in prefer if name in splits), None)
+
+
+def first(dataset: Dataset, limit: int | None) -> Dataset:
+    """Returns the first `limit` samples of a dataset; all where None."""
+    return dataset if limit is None else Subset(dataset, range(min(limit, len(dataset))))
+
+
+def file_size(path: Path) -> str:
+    """Returns the size of a file for people, such as "48 kB"."""
+    size = path.stat().st_size
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"

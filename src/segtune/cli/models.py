@@ -1,0 +1,24 @@
+"""`segtune models`: what `--model` can name."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from segtune.cli.tables import print_table
+from segtune.zoo.cards import CARDS
+
+
+def run(options: Namespace) -> int:
+    """Prints the cards of the bundled and the public models."""
+    rows = []
+    for name, card in CARDS.items():
+        where = "bundled" if card.is_bundled else card.hub_id or ""
+        height, width = card.input_size
+        score = "; ".join(f"{what}: {value:.1f}" for what, value in card.expected)
+        rows.append((name, card.kind, card.licence, f"{width} x {height}", where, score))
+    print_table(("model", "kind", "licence", "input", "where", "expected"), rows)
+    print(
+        "--model takes these names, any Hugging Face CLIP, a local folder, or an official file;\n"
+        "public weights are downloaded when they are first used"
+    )
+    return 0

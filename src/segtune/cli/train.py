@@ -1,0 +1,62 @@
+"""`segtune train`: a run by a recipe file, whose `system` finds the trainer."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from segtune.cli.tables import percent, print_table
+from segtune.errors import SegtuneError
+
+CLIP_RECIPE = "zoo/clip_vit"
+
+
+def run(options: Namespace) -> int:
+    """Trains by the recipe and prints where the results are."""
+    out: Path = options.out or Path("runs") / options.recipe.stem
+    settings = dict(options.settings)
+    if system_of(options.recipe) == CLIP_RECIPE:
+        _train_clip(options.recipe, settings, out=out, resume=options.resume)
+        return 0
+    from segtune.train.run import run_recipe
+
+    metrics = run_recipe(options.recipe, out=out, resume=options.resume, overrides=settings)
+    rows = [metrics["zero_shot"], metrics["last"]] if metrics else []
+    names = [name for name in metrics.get("zero_shot", {}) if name in metrics["last"]]
+    lines = [
+        (title, *(percent(row[name]) for name in names))
+        for title, row in zip(("zero-shot", "fitted"), rows, strict=False)
+    ]
+    if lines:
+        print_table(("%", *names), lines, title=f"{options.recipe.stem}: {metrics['protocol']}")
+    print(f"wrote {out}")
+    return 0
+
+
+def system_of(recipe: Path) -> str:
+    """Returns the `system` of a recipe file.
+
+    Raises:
+        FileNotFoundError, SegtuneError: no file, or no recipe.
+    """
+    if not recipe.is_file():
+        raise FileNotFoundError(f"no recipe at {recipe}; recipes are YAML files under recipes/")
+    try:
+        values = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SegtuneError(f"{recipe} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict) or not isinstance(values.get("system"), str):
+        raise SegtuneError(f"{recipe} has no `system:`; write for example `system: rpn` into it")
+    return values["system"]
+
+
+def _train_clip(recipe: Path, settings: dict[str, Any], *, out: Path, resume: bool) -> None:
+    from segtune.zoo.clip_recipe import make_recipe, read_recipe
+    from segtune.zoo.train_clip import run as train_clip
+
+    values = read_recipe(recipe).to_dict()
+    folder = train_clip(make_recipe(**(values | settings)), out=out, resume=resume)
+    print(f"wrote {folder}")

@@ -1,0 +1,50 @@
+"""`segtune vocabularies`: what `--vocab`, `--templates` and `--protocol` can name."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from segtune.cli.tables import print_table
+from segtune.types import Vocabulary
+from segtune.vocabulary.builtin import builtin, builtin_names, describe, unknown_name
+from segtune.vocabulary.protocols import protocol_names, zero_shot
+from segtune.vocabulary.templates import read_templates, template_names
+
+
+def run(options: Namespace) -> int:
+    """Prints all names, or the words behind one name."""
+    name = options.name
+    if name is None:
+        _print_names()
+    elif name in builtin_names():
+        _print_words(builtin(name))
+    elif name in protocol_names():
+        _print_words(zero_shot(name))
+    elif name in template_names():
+        print("\n".join(read_templates(name).sentences))
+    else:
+        known = (*builtin_names(), *protocol_names(), *template_names())
+        raise unknown_name(name, known, what="vocabulary, template set or protocol")
+    return 0
+
+
+def _print_names() -> None:
+    rows = [(name, str(len(builtin(name))), describe(name)) for name in builtin_names()]
+    print_table(("--vocab", "classes", "about"), rows)
+    print()
+    splits = [zero_shot(name) for name in protocol_names()]
+    rows = [
+        (split.name, str(len(split.ids_in("seen"))), str(len(split.ids_in("unseen"))))
+        for split in splits
+    ]
+    print_table(("--protocol", "seen", "unseen"), rows)
+    print()
+    sets = [read_templates(name) for name in template_names()]
+    rows = [(each.name, str(len(each.sentences)), each.sentences[0]) for each in sets]
+    print_table(("--templates", "sentences", "first"), rows)
+
+
+def _print_words(vocabulary: Vocabulary) -> None:
+    for concept in vocabulary:
+        tag = f"  ({concept.group})" if concept.group else ""
+        print(" | ".join(concept.names) + tag)

@@ -1,0 +1,93 @@
+from pathlib import Path
+
+import pytest
+import torch
+from tests.cli.conftest import Run
+
+from segtune.cli.fit import config_of
+from segtune.cli.main import parser_of
+from segtune.prompts import Prompts
+from segtune.train import loop
+
+QUICK = ("--steps", 2, "--views", 1, "--shots", 2, "--size", 32)
+
+
+def test_a_fit_writes_a_prompt_file_with_retention(
+    run: Run, labelled: Path, model_folder: str
+) -> None:
+    outcome = run(
+        *("fit", labelled, *QUICK, "--model", model_folder, "--out", "new/p.safetensors"),
+        *("--set", "variant=paper", "--set", "m2oe_rank=2", "--lr", "1e-4", "--templates", "name"),
+        *("--retention", 2, "--retention-data", labelled),
+    )
+    assert (outcome.status, outcome.err) == (0, "")
+    prompts = Prompts.load("new/p.safetensors")
+    assert prompts.options["m2oe_rank"] == 2
+    assert prompts.training["config"]["loop"]["lr"] == 1e-4
+    assert prompts.templates.name == "name"
+    assert prompts.metrics["retention"]["images"] == 2
+    assert 0 <= prompts.metrics["retention"]["before"]["mIoU"] <= 1
+    assert f"learned {prompts.num_learned():,} numbers from 2 images of scenes" in outcome.out
+    assert "retention" in outcome.out
+    assert "model tiny on" in outcome.out
+    assert not Path("new/p.safetensors.checkpoint").exists()
+
+
+def test_an_existing_file_is_kept_unless_forced(
+    run: Run, labelled: Path, model_folder: str
+) -> None:
+    Path("p.safetensors").write_text("precious")
+    words = ("fit", labelled, *QUICK, "--model", model_folder, "--out", "p.safetensors")
+    outcome = run(*words)
+    assert outcome.status == 2
+    assert outcome.err == (
+        "segtune: p.safetensors exists; add --force to replace it, or choose another --out\n"
+    )
+    assert Path("p.safetensors").read_text() == "precious"
+    assert run(*words, "--force").status == 0
+    assert Prompts.load("p.safetensors").system == "rpn"
+
+
+def test_an_interrupted_fit_goes_on_and_ends_the_same(
+    run: Run, labelled: Path, model_folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("fit", labelled, "--steps", 4, "--views", 1, "--shots", 2, "--size", 32)
+    words += ("--model", model_folder, "--out")
+    assert run(*words, "through.safetensors").status == 0
+    real_step = loop._step
+
+    def step(*arguments: object) -> dict[str, float]:
+        if arguments[4] == 2:
+            raise KeyboardInterrupt
+        return real_step(*arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "_step", step)
+        outcome = run(*words, "p.safetensors")
+    assert outcome.status == 130
+    assert "same command again" in outcome.err
+    assert not Path("p.safetensors").exists()
+
+    outcome = run(*words, "p.safetensors")
+    assert "going on from step 2 of p.safetensors.checkpoint" in outcome.out
+    first, second = Prompts.load("through.safetensors"), Prompts.load("p.safetensors")
+    assert all(torch.equal(first.tensors[key], second.tensors[key]) for key in first.tensors)
+
+
+def test_few_images_are_all_used(run: Run, labelled: Path, model_folder: str) -> None:
+    words = ("fit", labelled, "--steps", 1, "--views", 1, "--size", 32, "--system", "lpm")
+    outcome = run(*words, "--model", model_folder, "--out", "p.safetensors")
+    assert (outcome.status, outcome.err) == (0, "")
+    assert "scenes has 3 images; all are used" in outcome.out
+    outcome = run(*words, "--model", model_folder, "--out", "q.safetensors", "--shots", 4)
+    assert outcome.status == 2
+    assert "use --shots 3 or fewer" in outcome.err
+
+
+def test_options_become_a_config() -> None:
+    words = ["data", "--out", "p", "--steps", "30", "--batch", "2", "--views", "0", "--crop", "64"]
+    config = config_of(parser_of("fit").parse_args(words))
+    assert (config.loop.steps, config.loop.save_every, config.batch) == (30, 3, 2)
+    assert (config.views, config.crop, config.short_side) == (0, 64, None)
+    default = config_of(parser_of("fit").parse_args(["data", "--out", "p"]))
+    assert default.loop.clip_norm == 1.0

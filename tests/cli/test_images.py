@@ -1,0 +1,39 @@
+from pathlib import Path
+
+from segtune.cli.images import find_images, relative_names
+
+
+def touch(*paths: str) -> None:
+    for path in map(Path, paths):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def test_files_folders_and_globs_name_each_image_once() -> None:
+    touch("a/x.jpg", "a/y.png", "a/notes.txt", "b/x.jpg", "b/deep/z.png")
+    images, problems = find_images(["a", "a/x.jpg", "b/**/*.*"])
+    assert problems == []
+    assert [(image.name, str(image.path)) for image in images] == [
+        ("x", "a/x.jpg"),
+        ("y", "a/y.png"),
+        ("z", "b/deep/z.png"),
+        ("x-2", "b/x.jpg"),
+    ]
+    assert relative_names(images)["x-2"] == "b/x.jpg"
+
+
+def test_words_that_name_no_image() -> None:
+    touch("empty/notes.txt", "odd[1].png")
+    images, problems = find_images(["none.jpg", "empty", "*.webp", "odd[1].png"])
+    assert [image.name for image in images] == ["odd[1]"]
+    assert problems == [
+        "image none.jpg does not exist; check the path",
+        "folder empty has no images; check the path",
+        "no file matches *.webp; check the pattern",
+    ]
+
+
+def test_numbered_names_stay_unique() -> None:
+    touch("a/x.png", "a/x-2.png", "b/x.png")
+    images, _ = find_images(["a", "b"])
+    assert len({image.name for image in images}) == 3
