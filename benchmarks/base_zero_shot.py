@@ -71,7 +71,9 @@ def summary(scores: dict[str, float]) -> str:
 def table(results: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
     """Returns one row per system: mean and standard deviation over seeds, in percent."""
     first = next(iter(results.values()))[0]
-    rows: list[dict[str, Any]] = [{"system": "dense CLIP, nothing learned", "learned": 0, "runs": 1}]
+    rows: list[dict[str, Any]] = [
+        {"system": "dense CLIP, nothing learned", "learned": 0, "runs": 1}
+    ]
     rows[0] |= {name: [100 * first["zero_shot"][name], 0.0] for name in COLUMNS}
     for name, runs in results.items():
         row = {"system": name, "learned": runs[0]["protocol"]["learned"], "runs": len(runs)}

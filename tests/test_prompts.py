@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from segtune.errors import DataError, WeightsError
 from segtune.prompts import Prompts
-from segtune.types import Concept, TemplateSet, Vocabulary
+from segtune.types import Concept, Resolution, TemplateSet, Vocabulary
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def prompts():
             name="dusk",
         ),
         templates=TemplateSet("single", ("a photo of a {}.",)),
-        resolution={"short_side": 64, "crop": 64, "stride": 53},
+        resolution=Resolution(64, 64, 53),
         training={"shots": 4, "seed": 0},
         metrics={"mIoU": 0.5},
     )
@@ -63,7 +63,9 @@ def test_files_that_are_no_prompt_files(prompts, tmp_path):
     save_file({"a": torch.zeros(1)}, other)
     with pytest.raises(WeightsError, match="not a prompt file"):
         Prompts.load(other)
-    save_file({"a": torch.zeros(1)}, other, metadata={"segtune": json.dumps({"format_version": 99})})
+    save_file(
+        {"a": torch.zeros(1)}, other, metadata={"segtune": json.dumps({"format_version": 99})}
+    )
     with pytest.raises(WeightsError, match="format 99"):
         Prompts.load(other)
 

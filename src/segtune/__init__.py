@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from segtune.eval.evaluate import evaluate_semantic as evaluate_semantic
     from segtune.prompts import Prompts as Prompts
-    from segtune.segmenter import Resolution as Resolution
     from segtune.segmenter import Segmenter as Segmenter
     from segtune.segmenter import load as load
     from segtune.train.fit import FitConfig as FitConfig
     from segtune.train.fit import fit as fit
     from segtune.types import Concept as Concept
+    from segtune.types import Resolution as Resolution
     from segtune.types import Segmentation as Segmentation
     from segtune.types import Vocabulary as Vocabulary
 
@@ -31,7 +31,7 @@ _HOME = {
     "Concept": "segtune.types",
     "FitConfig": "segtune.train.fit",
     "Prompts": "segtune.prompts",
-    "Resolution": "segtune.segmenter",
+    "Resolution": "segtune.types",
     "Segmentation": "segtune.types",
     "Segmenter": "segtune.segmenter",
     "Vocabulary": "segtune.types",
@@ -41,7 +41,7 @@ _HOME = {
     "read_vocabulary": "segtune.vocabulary.parse",
 }
 
-__all__ = ["__version__", *sorted(_HOME)]  # noqa: PLE0604
+__all__ = ["__version__", *sorted(_HOME)]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The errors that a user of segtune can meet; each message says what was given, expected, and what to type.
+"""The errors that a user can meet; each says what was given, what was expected, what to type.
 
 Everything a user can cause is one of these or a plain `FileNotFoundError`; the command line prints
 the message as one line and exits with status 2. Anything else is a bug and keeps its traceback.

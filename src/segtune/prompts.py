@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from segtune.errors import WeightsError
 from segtune.ops.files import atomic_write
-from segtune.types import Concept, TemplateSet, Vocabulary
+from segtune.types import Concept, Resolution, TemplateSet, Vocabulary
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +35,7 @@ class Prompts:
         tensors: the learned parameters by name.
         vocabulary: the classes of the fit.
         templates: the sentences around their names.
-        resolution: {"short_side", "crop", "stride"} in pixels, as `segtune.segmenter.Resolution`.
+        resolution: at which the prompts were learned and are used.
         training: shots, seed, data, steps and the like; plain values.
         metrics: scores measured after the fit; plain values.
     """
@@ -47,7 +47,7 @@ class Prompts:
     tensors: Mapping[str, Tensor]
     vocabulary: Vocabulary
     templates: TemplateSet
-    resolution: Mapping[str, int | None]
+    resolution: Resolution
     training: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
 
@@ -63,7 +63,7 @@ class Prompts:
             "fingerprint": self.fingerprint,
             "vocabulary": asdict(self.vocabulary),
             "templates": asdict(self.templates),
-            "resolution": dict(self.resolution),
+            "resolution": asdict(self.resolution),
             "training": dict(self.training),
             "metrics": dict(self.metrics),
         }
@@ -110,10 +110,12 @@ class Prompts:
             )
         vocabulary = header.pop("vocabulary")
         templates = header.pop("templates")
+        resolution = header.pop("resolution")
         return cls(
             tensors=tensors,
             vocabulary=_vocabulary_from(vocabulary),
             templates=TemplateSet(templates["name"], tuple(templates["sentences"])),
+            resolution=Resolution(**resolution),
             **header,
         )
 

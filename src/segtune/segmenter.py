@@ -7,7 +7,7 @@ at once, then `ops` decides every pixel at the original size.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,34 +24,21 @@ from segtune.ops.windows import merge_windows, windows
 from segtune.prompts import Prompts
 from segtune.systems import build_system
 from segtune.systems.base import System, Words
-from segtune.types import Geometry, Sample, Segmentation, Task, TemplateSet, Vocabulary
+from segtune.types import (
+    Geometry,
+    Resolution,
+    Sample,
+    Segmentation,
+    Task,
+    TemplateSet,
+    Vocabulary,
+)
 from segtune.vocabulary.embeddings import embed_vocabulary
 from segtune.vocabulary.parse import VocabularySpec, read_vocabulary
 from segtune.vocabulary.templates import TemplateSpec, read_templates
 
 WINDOWS_AT_ONCE = 8
 """Windows of one image that go through the model together."""
-
-
-@dataclass(frozen=True)
-class Resolution:
-    """At which size a model looks at images, in pixels.
-
-    Attributes:
-        short_side: images are resized so that their shorter side is this long.
-        crop: side of the sliding window; None looks at the whole image at once.
-        stride: step of the window.
-    """
-
-    short_side: int
-    crop: int | None
-    stride: int
-
-    @classmethod
-    def of(cls, short_side: int, *, crop: int | None = None, stride: int | None = None) -> Resolution:
-        """Returns a resolution whose window defaults to `short_side` and its step to 5/6 of that."""
-        crop = crop or short_side
-        return cls(short_side, crop, stride or max(crop * 5 // 6, 1))
 
 
 class Segmenter:
@@ -120,7 +107,7 @@ class Segmenter:
         system = self.system_for(prompts)
         words = self.words(words_source, prompts.templates if prompts else self.templates)
         if resolution is None:
-            resolution = Resolution(**prompts.resolution) if prompts else self.resolution
+            resolution = prompts.resolution if prompts else self.resolution
         result = segment_pixels(
             system,
             sample.pixels(),
@@ -136,8 +123,13 @@ class Segmenter:
                 s for s in result.segments if words_source.concepts[s.class_id].kind == "thing"
             )
             result = replace(result, semantic=None, segments=things)
-        source = {"model": self.backbone.name, "fingerprint": self.backbone.fingerprint}
-        source |= {"system": system.name, "task": task, "resolution": asdict(resolution)}
+        source = {
+            "model": self.backbone.name,
+            "fingerprint": self.backbone.fingerprint,
+            "system": system.name,
+            "task": task,
+            "resolution": asdict(resolution),
+        }
         return replace(result, source=source)
 
     def words(self, vocabulary: Vocabulary, templates: TemplateSet | None = None) -> Words:
@@ -199,7 +191,9 @@ def segment_pixels(
         crops = [picture[:, y1:y2, x1:x2] for y1, x1, y2, x2 in part]
         batch = torch.stack([padded(crop, system.stride) for crop in crops])
         input_size = (batch.shape[2], batch.shape[3])
-        geometries = [Geometry(original, tuple(crop.shape[1:]), input_size) for crop in crops]
+        geometries = [
+            Geometry(original, (crop.shape[1], crop.shape[2]), input_size) for crop in crops
+        ]
         predictions += system.predict(system.encode(batch), words, geometries)
     options: dict[str, Any] = {
         "seen_ids": seen_ids,
@@ -240,4 +234,3 @@ def _as_image(image: Path | str | np.ndarray) -> Path | np.ndarray:
             )
         return image
     return Path(image)
-

@@ -94,9 +94,7 @@ def _any_head(width: int) -> dict[str, torch.Tensor]:
 def test_text_tower_and_truncation():
     for golden in goldens("zegclip_text"):
         sizes = golden.config
-        clip = clip_vit_from_official(
-            golden.part("state"), text_heads=sizes["transformer_heads"]
-        )
+        clip = clip_vit_from_official(golden.part("state"), text_heads=sizes["transformer_heads"])
         tokens = golden["in.tokens"]
         close(clip.encode_text(tokens), golden["out.embed"])
         longest = int(tokens.argmax(1).max()) + 1

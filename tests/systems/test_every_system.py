@@ -143,7 +143,9 @@ def test_fifty_steps_learn_four_images_by_heart(name):
     blocks = torch.randint(0, 3, (4, 4, 4), generator=generator)
     labels = blocks.repeat_interleave(8, 1).repeat_interleave(8, 2)
     colours = torch.tensor([[230.0, 30, 30], [30, 200, 60], [40, 60, 220]])
-    pixels = colours[labels].permute(0, 3, 1, 2) + 20 * torch.randn(4, 3, 32, 32, generator=generator)
+    pixels = colours[labels].permute(0, 3, 1, 2) + 20 * torch.randn(
+        4, 3, 32, 32, generator=generator
+    )
     words = Words(torch.nn.functional.normalize(torch.randn(3, 32, generator=generator), dim=-1))
     features = system.encode(pixels)
     optimizer = torch.optim.AdamW(system.prompts.parameters(), lr=5e-3)

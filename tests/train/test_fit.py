@@ -58,7 +58,9 @@ def test_nothing_frozen_moves_and_every_prompt_does(tiny_model, data):
     later = fit(tiny_model, data, shots=3, config=config)
     assert all(torch.equal(v, before[k]) for k, v in tiny_model.backbone.state_dict().items())
     moved = {k for k in later.tensors if not torch.allclose(first.tensors[k], later.tensors[k])}
-    still = {k for k in later.tensors if k not in moved and "w_noise" not in k and "w_gate" not in k}
+    still = {
+        k for k in later.tensors if k not in moved and "w_noise" not in k and "w_gate" not in k
+    }
     experts = {k for k in still if k.startswith("experts.")}  # an expert no image chose
     assert not still - experts
 

@@ -113,7 +113,7 @@ def clip_from_official(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Ten
     left = set(state) - used_visual - used_text - {"logit_scale"}
     if left := {key for key in left if not IGNORED.search(key)}:
         raise WeightsError(
-            f"{len(left)} keys do not belong to an OpenAI or OpenCLIP ViT: {', '.join(sorted(left))}"
+            f"{len(left)} keys are not of an OpenAI or OpenCLIP ViT: {', '.join(sorted(left))}"
         )
     return converted
 
@@ -137,6 +137,9 @@ def clip_config_from_official(
     text_prefix = "text." if "text.token_embedding.weight" in state else ""
     text, _ = text_from_official(state, prefix=text_prefix)
     config: dict[str, dict[str, int | float | str]] = {}
+    for tower, needed in ((visual, _NEEDED_VISUAL), (text, _NEEDED_TEXT)):
+        if tower and (absent := [key for key in needed if key not in tower]):
+            raise WeightsError(f"not a whole CLIP ViT: nothing stands for {', '.join(absent)}")
     if visual:
         config["vision_config"] = _tower_sizes(visual, "vision_model", vision_heads) | {
             "hidden_act": activation
@@ -152,6 +155,23 @@ def clip_config_from_official(
             "eos_token_id": 49407 if tokens.shape[0] == 49408 else 2,
         }
     return config
+
+
+_NEEDED_VISUAL = (
+    "visual_projection.weight",
+    "vision_model.encoder.layers.0.self_attn.q_proj.weight",
+    "vision_model.encoder.layers.0.mlp.fc1.weight",
+    "vision_model.embeddings.patch_embedding.weight",
+    "vision_model.embeddings.position_embedding.weight",
+)
+_NEEDED_TEXT = (
+    "text_projection.weight",
+    "text_model.encoder.layers.0.self_attn.q_proj.weight",
+    "text_model.encoder.layers.0.mlp.fc1.weight",
+    "text_model.embeddings.token_embedding.weight",
+    "text_model.embeddings.position_embedding.weight",
+)
+"""Keys that the sizes of a tower are read from."""
 
 
 def _tower_sizes(

@@ -57,11 +57,11 @@ class ClipVit(nn.Module):
         dense_size: int | None = None,
     ) -> None:
         super().__init__()
-        self.model = model.eval().requires_grad_(False)
+        self.model: Any = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.name = name
         self.mean, self.std = tuple(mean), tuple(std)
-        vision = model.config.vision_config
+        vision: Any = model.config.vision_config
         self.patch_size: int = vision.patch_size
         self.width: int = vision.hidden_size
         self.num_layers: int = vision.num_hidden_layers
@@ -137,7 +137,7 @@ class ClipVit(nn.Module):
         grid = F.interpolate(grid, (h, w), mode="bilinear", align_corners=False)
         return torch.cat([table[:1], grid[0].flatten(1).T])
 
-    def layer(self, index: int) -> nn.Module:
+    def layer(self, index: int) -> Any:
         """Returns one encoder layer, a `transformers` module."""
         return self.model.vision_model.encoder.layers[index]
 

@@ -1,4 +1,4 @@
-"""From a name or path to a frozen model: bundled ones, Hugging Face folders and names, official files.
+"""From a name or path to a frozen model: bundled, Hugging Face folder or name, official file.
 
 Loading is strict: missing and unexpected keys are listed in full. Pickled files go through torch's
 weights-only loader; TorchScript archives (OpenAI's own `.pt`) through `torch.jit.load`.
@@ -50,8 +50,8 @@ def load_backbone(
         clip = _from_file(path, tokenizer)
     elif _looks_like_path(str(name)):
         raise FileNotFoundError(
-            f"no model at {name}; give a folder with config.json and model.safetensors, an official "
-            f"CLIP file, or a bundled name ({', '.join(bundled())})"
+            f"no model at {name}; give a folder with config.json and model.safetensors, an "
+            f"official CLIP file, or a bundled name ({', '.join(bundled())})"
         )
     else:
         clip = _from_hub(card.hub_id or card.name if card else str(name), card, tokenizer)
@@ -92,8 +92,9 @@ def clip_vit_from_official(
     if not sizes:
         raise WeightsError(f"{name}: no CLIP ViT tower found among {len(state)} keys")
     absent = dict.fromkeys({"vision_config", "text_config"} - set(sizes), _PLACEHOLDER)
-    width = next(iter(sizes.values()))["projection_dim"]
-    model = CLIPModel(CLIPConfig(**sizes, **absent, projection_dim=width))
+    values: dict[str, Any] = {**sizes, **absent}
+    values["projection_dim"] = next(iter(sizes.values()))["projection_dim"]
+    model: Any = CLIPModel(CLIPConfig(**values))
     converted = {key: value.float() for key, value in clip_from_official(state).items()}
     if "text_config" in absent:
         model.text_model = model.text_projection = None
@@ -217,12 +218,12 @@ def _from_hub(name: str, card: Card | None, tokenizer: str | Path | None) -> Cli
 
 def load_tokenizer(path: str | Path) -> Any | None:
     """Returns the tokenizer in a folder or under a hub name; None where a folder has none."""
-    from transformers import CLIPTokenizerFast
+    from transformers import CLIPTokenizer
 
     names = ("tokenizer.json", "vocab.json", "merges.txt")
     if Path(path).is_dir() and not any((Path(path) / name).is_file() for name in names):
         return None
-    return CLIPTokenizerFast.from_pretrained(str(path))
+    return CLIPTokenizer.from_pretrained(str(path))
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
@@ -273,4 +274,8 @@ def _is_torchscript(path: Path) -> bool:
 
 
 def _looks_like_path(name: str) -> bool:
-    return name.startswith((".", "/", "~")) or name.count("/") > 1 or Path(name).suffix in (".pt", ".bin")
+    return (
+        name.startswith((".", "/", "~"))
+        or name.count("/") > 1
+        or Path(name).suffix in (".pt", ".bin")
+    )

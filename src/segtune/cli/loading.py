@@ -47,16 +47,10 @@ def open_model(options: Namespace, prompts: Prompts | None = None) -> Segmenter:
 
 def resolution_of(options: Namespace, model: Segmenter, prompts: Prompts | None) -> Resolution:
     """Returns the resolution of `--size` and `--crop`, else of the prompts, else of the model."""
-    known = model.resolution if prompts is None else learned_resolution(prompts)
+    known = model.resolution if prompts is None else prompts.resolution
     if options.size is None and options.crop is None:
         return known
     return Resolution.of(options.size or known.short_side, crop=options.crop)
-
-
-def learned_resolution(prompts: Prompts) -> Resolution:
-    """Returns the resolution at which prompts were learned."""
-    values: dict[str, Any] = dict(prompts.resolution)
-    return Resolution(**values)
 
 
 def open_labelled(options: Namespace, *, prefer: Sequence[str]) -> Dataset:

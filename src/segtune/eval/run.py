@@ -9,8 +9,8 @@ from typing import Any
 from segtune.eval.evaluate import evaluate_semantic
 from segtune.eval.result import EvaluationProtocol, EvaluationResult
 from segtune.prompts import Prompts
-from segtune.segmenter import Resolution, Segmenter
-from segtune.types import Dataset, Sample, Segmentation
+from segtune.segmenter import Segmenter
+from segtune.types import Dataset, Resolution, Sample, Segmentation
 
 
 def evaluate(
@@ -35,9 +35,7 @@ def evaluate(
         examples: pictures to keep, or their sample ids.
         progress: show a bar where the output is a terminal.
     """
-    resolution = resolution or (
-        Resolution(**prompts.resolution) if prompts is not None else model.resolution
-    )
+    resolution = resolution or (prompts.resolution if prompts is not None else model.resolution)
     training: dict[str, Any] = dict(prompts.training) if prompts is not None else {}
     if seen_shift is None:
         inductive = prompts is not None and training.get("setting") == "inductive"

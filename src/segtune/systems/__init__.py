@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from segtune.errors import SegtuneError
 
 if TYPE_CHECKING:
-    from torch import nn
-
+    from segtune.backbones.clip_vit import ClipVit
     from segtune.systems.base import System
 
 SYSTEMS: Mapping[str, str] = {
@@ -24,7 +23,7 @@ SYSTEMS: Mapping[str, str] = {
 
 
 def build_system(
-    name: str, backbone: nn.Module, options: Mapping[str, Any] | None = None, *, seed: int = 0
+    name: str, backbone: ClipVit, options: Mapping[str, Any] | None = None, *, seed: int = 0
 ) -> System:
     """Returns a system with fresh prompts on a frozen backbone.
 

@@ -97,10 +97,16 @@ class System(nn.Module, ABC):
 
     def learned(self) -> dict[str, Tensor]:
         """Returns a copy of everything learned, on the CPU, ready for a prompt file."""
-        return {key: value.detach().cpu().clone() for key, value in self.prompts.state_dict().items()}
+        return {
+            key: value.detach().cpu().clone() for key, value in self.prompts.state_dict().items()
+        }
 
     def load_learned(self, tensors: Mapping[str, Tensor]) -> None:
-        """Replaces everything learned; raises `WeightsError` on missing, extra or misshapen keys."""
+        """Replaces everything learned.
+
+        Raises:
+            WeightsError: keys are missing, extra or of another shape.
+        """
         own = self.prompts.state_dict()
         wrong = sorted(set(own) ^ set(tensors)) + sorted(
             f"{key} {tuple(tensors[key].shape)} instead of {tuple(own[key].shape)}"

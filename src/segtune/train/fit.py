@@ -19,12 +19,12 @@ from segtune.data.shots import by_class, by_image
 from segtune.errors import SegtuneError
 from segtune.ops.labels import inductive_labels, transductive_labels
 from segtune.prompts import Prompts
-from segtune.segmenter import Resolution, Segmenter
+from segtune.segmenter import Segmenter
 from segtune.systems import build_system
 from segtune.systems.base import System, Targets, Words
 from segtune.train.loop import Batch, LoopConfig, optimise
 from segtune.train.views import EncodedViews, ViewConfig, Views, encode, labels_of
-from segtune.types import Dataset, TemplateSet
+from segtune.types import Dataset, Resolution, TemplateSet
 from segtune.vocabulary.templates import TemplateSpec, read_templates
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def fit(
             tensors=learner.learned(),
             vocabulary=dataset.vocabulary,
             templates=template_set,
-            resolution=asdict(Resolution.of(short_side, crop=crop)),
+            resolution=Resolution.of(short_side, crop=crop),
             training=training,
         )
 
@@ -269,10 +269,10 @@ def _batches(
         stage = stages[0] if step < half else stages[1]
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
         draws = torch.randint(num_images, (world * config.batch,), generator=generator)
-        images = draws[rank :: world].tolist()
+        images = draws[rank::world].tolist()
         if pool is not None:
             draws = torch.randint(pool.num_views, (world * config.batch,), generator=generator)
-            numbers = draws[rank :: world].tolist()
+            numbers = draws[rank::world].tolist()
             features, labels = pool.batch(list(zip(images, numbers, strict=True)))
         else:
             drawn = [views.view(image, step) for image in images]

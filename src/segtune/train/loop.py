@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from segtune.errors import SegtuneError
 from segtune.systems.base import System, Targets, Words
-from segtune.train.checkpoints import load_checkpoint, read_state, save_checkpoint
+from segtune.train.checkpoints import Stateful, load_checkpoint, read_state, save_checkpoint
 from segtune.train.schedules import poly_with_warmup
 from segtune.types import Features
 
@@ -98,7 +98,7 @@ def optimise(
     groups = system.parameter_groups(config.lr, config.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay)
     base_rates = [group["lr"] for group in optimizer.param_groups]
-    parts = {"prompts": system.prompts, "optimizer": optimizer}
+    parts: dict[str, Stateful] = {"prompts": system.prompts, "optimizer": optimizer}
     start = _resume(checkpoint, parts, dict(identity or {}))
     _cut_log(log, start)
     is_main = accelerator is None or accelerator.is_main_process

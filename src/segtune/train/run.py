@@ -202,7 +202,7 @@ class _Scored:
         return metrics
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Tagged:
     """A dataset whose classes carry the tags of a zero-shot protocol."""
 

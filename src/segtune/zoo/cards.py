@@ -34,6 +34,7 @@ class Card:
         folder: name inside `segtune/zoo`; None for a public model.
         weights_file: file that holds the weights.
         sha256: of the weights file; None where the hub's own revision check is relied on.
+        dense_size: shorter side in pixels for dense prediction; None takes the input size.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Card:
     folder: str | None = None
     weights_file: str = "model.safetensors"
     sha256: str | None = None
+    dense_size: int | None = None
 
     @property
     def is_bundled(self) -> bool:
@@ -95,6 +97,7 @@ BUNDLED = (
         mean=CLIP_MEAN,
         std=CLIP_STD,
         folder="clip-vit-tiny",
+        dense_size=128,
     ),
 )
 

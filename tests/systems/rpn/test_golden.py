@@ -122,7 +122,9 @@ def test_whole_model(component, path):
         with torch.no_grad():
             features = system.encode_normalised(golden["in.image"])
             logits = system(features, Words(text))
-            masks = torch.nn.functional.interpolate(logits, golden["in.image"].shape[-2:], mode="bilinear")
+            masks = torch.nn.functional.interpolate(
+                logits, golden["in.image"].shape[-2:], mode="bilinear"
+            )
             close(_shifted(masks, seen), golden[f"out.{setting}encode_decode"])
             close(_slide(system, golden, seen), golden[f"out.{setting}slide"])
             if setting:
@@ -141,7 +143,7 @@ def _whole(golden: Golden, path: str = "auto"):
 
 
 def _slide(system, golden: Golden, seen: list[int]) -> torch.Tensor:
-    from segtune.ops.windows import merge_windows, windows
+    from segtune.ops.windows import windows
 
     image, crop, stride = golden["in.big_image"], golden.config["crop"], golden.config["stride"]
     size = tuple(image.shape[-2:])
@@ -242,7 +244,11 @@ def test_paper_attention_prompts_and_heads():
             parts = {"image": "lpm.image", "image_norm": "lpm.image_norm"}
             parts |= {"text_norm": "lpm.text_norm", "text.0": f"lpm_{form}.text"}
             head.load_state_dict(
-                {f"{own}.{p}": state[f"{key}.{p}"] for own, key in parts.items() for p in ("weight", "bias")}
+                {
+                    f"{own}.{p}": state[f"{key}.{p}"]
+                    for own, key in parts.items()
+                    for p in ("weight", "bias")
+                }
             )
             close(head(cls, patches, text), golden[f"out.lpm_{form}_logits"])
 
@@ -271,9 +277,10 @@ def test_paper_mixture_of_experts():
 
 
 def test_published_parameter_counts():
+    from dataclasses import replace
+
     from segtune.backbones.clip_vit import random_clip_vit
     from segtune.systems.rpn import RELEASED, ZEGCLIP, PromptedClip
-    from dataclasses import replace
 
     clip = random_clip_vit(
         width=768, layers=12, heads=12, image_size=32, patch_size=16, joint_width=512

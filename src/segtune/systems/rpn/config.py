@@ -17,7 +17,7 @@ from segtune.errors import SegtuneError
 
 @dataclass(frozen=True)
 class RPNConfig:
-    """Every choice of a prompted CLIP; the defaults are the RPN paper [P] with reconstruction [R]."""
+    """Every choice of a prompted CLIP; the defaults are the paper's RPN, gaps filled by [R]."""
 
     # Relationship prompts: one per class and layer, made from the image (RPN section 3).
     relationship: bool = True
@@ -72,7 +72,9 @@ class RPNConfig:
 
     def __post_init__(self) -> None:
         if self.static_mode == "shallow" and self.relationship:
-            raise SegtuneError("static_mode='shallow' keeps one set of prompts; use relationship=False")
+            raise SegtuneError(
+                "static_mode='shallow' keeps one set of prompts; use relationship=False"
+            )
         if self.relationship and self.lora_rank:
             raise SegtuneError("choose relationship prompts or lora_rank, not both")
 
@@ -82,7 +84,9 @@ class RPNConfig:
             return ()
         last = num_layers - 1
         if self.layers in ("all", "odd", "even"):
-            numbers = range(2 if self.layers == "even" else 1, num_layers, 1 if self.layers == "all" else 2)
+            numbers = range(
+                2 if self.layers == "even" else 1, num_layers, 1 if self.layers == "all" else 2
+            )
             return tuple(number - 1 for number in numbers if number - 1 < last)
         try:
             chosen = sorted({int(word) - 1 for word in self.layers.split(",")})
@@ -125,7 +129,10 @@ LPM_ONLY = replace(PAPER, relationship=False, m2oe=False, prompt_norm=False)
 
 PRESETS: Mapping[str, Mapping[str, RPNConfig]] = {
     "rpn": {"released": RELEASED, "paper": PAPER},
-    "zegclip": {"deep": ZEGCLIP, "shallow": replace(ZEGCLIP, static_mode="shallow", prompt_norm=False)},
+    "zegclip": {
+        "deep": ZEGCLIP,
+        "shallow": replace(ZEGCLIP, static_mode="shallow", prompt_norm=False),
+    },
     "vpt": {"deep": VPT, "shallow": replace(VPT, static_mode="shallow", prompt_norm=False)},
     "lora": {"default": LORA},
     "lpm": {"default": LPM_ONLY},

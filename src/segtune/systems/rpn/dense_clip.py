@@ -54,7 +54,9 @@ class DenseClip(System):
         last = clip.num_layers - 1
         for index in range(last):
             tokens = clip.block(index, tokens)
-        tokens = clip.value_path(last, tokens) if self.config.value_path else clip.block(last, tokens)
+        tokens = (
+            clip.value_path(last, tokens) if self.config.value_path else clip.block(last, tokens)
+        )
         return Features({"patches": clip.to_joint(tokens[:, 1:])}, grid)
 
     def predict(

@@ -66,7 +66,7 @@ class PromptedEncoder:
     @property
     def first_layer(self) -> int:
         """The first layer that a learned number enters; everything before it can be cached."""
-        if self.config.lora_rank or self.config.static_mode == "shallow" and self.static_layers:
+        if self.config.lora_rank or (self.config.static_mode == "shallow" and self.static_layers):
             return 0
         starts = [*self.static_layers, *(layer + 1 for layer in self.emitting)]
         return min(starts, default=self.clip.num_layers)
@@ -148,7 +148,9 @@ class PromptedEncoder:
                 copies = list(knowledge)
             else:
                 copies = [resize_knowledge(h, self.config.train_grid, grid) for h in knowledge]
-            by_layer = {layer: copies[min(j, len(copies) - 1)] for j, layer in enumerate(self.emitting)}
+            by_layer = {
+                layer: copies[min(j, len(copies) - 1)] for j, layer in enumerate(self.emitting)
+            }
         return Prepared(static, keys_values, by_layer, bias, for_inference)
 
     def _emit(

@@ -7,6 +7,7 @@ logits (B, N, K). Shape letters as in `relationship`.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -43,9 +44,7 @@ class LinearProjectionModule(nn.Module):
         self.image = nn.Linear(width, width)
         self.image_norm = nn.LayerNorm(width)
         sizes = [2 * width if form == "c" else width] + [width] * text_linears
-        self.text = nn.Sequential(
-            *(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
-        )
+        self.text = nn.Sequential(*(nn.Linear(a, b) for a, b in pairwise(sizes)))
         self.text_norm = nn.LayerNorm(width)
         for layer in (self.image, *self.text):
             nn.init.trunc_normal_(layer.weight, std=0.02)

@@ -77,9 +77,7 @@ def _chunk_sums(
     logits: Tensor, labels: Tensor, first: int, present: Tensor, mask_ignored: bool, alpha: float
 ) -> tuple[Tensor, Tensor]:
     """Focal and dice sums of consecutive classes, starting at class `first`."""
-    logits = F.interpolate(
-        logits.float(), labels.shape[-2:], mode="bilinear", align_corners=False
-    )
+    logits = F.interpolate(logits.float(), labels.shape[-2:], mode="bilinear", align_corners=False)
     ids = torch.arange(first, first + logits.shape[1], device=labels.device)
     targets = (labels[:, None] == ids[None, :, None, None]).to(logits.dtype)  # (B, c, H, W)
     probs = logits.sigmoid()
@@ -104,9 +102,7 @@ def softmax_loss(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
         logits: (B, K, h, w), resized bilinearly to the labels.
         labels: (B, H, W) int64, negative where ignored. A batch without labels gives zero.
     """
-    logits = F.interpolate(
-        logits.float(), labels.shape[-2:], mode="bilinear", align_corners=False
-    )
+    logits = F.interpolate(logits.float(), labels.shape[-2:], mode="bilinear", align_corners=False)
     labels = labels.clamp(min=IGNORE)
     if not (labels >= 0).any():
         return {"loss_ce": logits.sum() * 0}

@@ -130,7 +130,9 @@ class PromptedClip(System):
 
         The released code trains h at a tenth of the rate of everything else.
         """
-        knowledge = [p for p in (self.prompts.knowledge, self.prompts.knowledge_bias) if p is not None]
+        knowledge = [
+            p for p in (self.prompts.knowledge, self.prompts.knowledge_bias) if p is not None
+        ]
         ids = {id(p) for p in knowledge}
         rest = [p for p in self.prompts.parameters() if id(p) not in ids]
         groups = [{"params": rest, "lr": lr, "weight_decay": weight_decay}]

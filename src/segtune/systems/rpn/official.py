@@ -81,7 +81,7 @@ def _is_shallow(state: Mapping[str, Tensor]) -> bool:
 def config_from_official(
     state: Mapping[str, Tensor], *, num_layers: int, decoder_heads: int = 8
 ) -> RPNConfig:
-    """Returns the configuration that a released checkpoint was trained with, read off its shapes."""
+    """Returns the configuration of a released checkpoint, read off its shapes."""
     learned = learned_from_official(state)
     base = RELEASED if "prompt_proj" in state else ZEGCLIP
     values: dict[str, object] = {"decoder_heads": decoder_heads}
@@ -123,7 +123,9 @@ def load_official(
     """
     tower = {"visual." + k[len("backbone.") :]: v for k, v in state.items() if _TOWER.search(k)}
     text = {k[len(TEXT_PREFIX) :]: v for k, v in state.items() if k.startswith(TEXT_PREFIX)}
-    clip = clip_vit_from_official(tower | text, vision_heads=vision_heads, name="clip (in checkpoint)")
+    clip = clip_vit_from_official(
+        tower | text, vision_heads=vision_heads, name="clip (in checkpoint)"
+    )
     config = config_from_official(state, num_layers=clip.num_layers, decoder_heads=decoder_heads)
     system = PromptedClip(clip, config, name=name or ("rpn" if config.relationship else "zegclip"))
     learned = {key: value.float() for key, value in learned_from_official(state).items()}

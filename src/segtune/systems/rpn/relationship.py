@@ -64,7 +64,9 @@ def relationship_prompts(
     return prompts if bias is None else prompts + bias
 
 
-def resize_knowledge(knowledge: Tensor, from_grid: tuple[int, int], to_grid: tuple[int, int]) -> Tensor:
+def resize_knowledge(
+    knowledge: Tensor, from_grid: tuple[int, int], to_grid: tuple[int, int]
+) -> Tensor:
     """Returns h for another patch grid: (h*w, d), resized bilinearly as an (h, w, d) picture.
 
     The official code only ever sees the training grid; elsewhere this is our reconstruction.
@@ -125,7 +127,9 @@ class MixtureOfExperts(nn.Module):
         size = picture.shape[-2:]
         small = [max(round(side / 2**index), 1) for side in size]
         scaled = F.interpolate(picture, small, mode="bilinear", align_corners=False)
-        return F.interpolate(self.experts[index](scaled), size, mode="bilinear", align_corners=False)
+        return F.interpolate(
+            self.experts[index](scaled), size, mode="bilinear", align_corners=False
+        )
 
     def gates(self, reduced: Tensor) -> Tensor:
         """Returns the gate values (B, n) of low-rank tokens (B, N, r)."""
@@ -136,7 +140,9 @@ class MixtureOfExperts(nn.Module):
             logits = logits + torch.randn_like(logits) * scale
         # A stable sort breaks the tie of an untrained gate the same way everywhere.
         order = logits.argsort(dim=1, descending=True, stable=True)
-        dropped = torch.ones_like(logits, dtype=torch.bool).scatter(1, order[:, : self.top_k], False)
+        dropped = torch.ones_like(logits, dtype=torch.bool).scatter(
+            1, order[:, : self.top_k], False
+        )
         return logits.masked_fill(dropped, float("-inf")).softmax(1)
 
 
