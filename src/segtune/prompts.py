@@ -102,22 +102,26 @@ class Prompts:
             raise WeightsError(
                 f"{path} is a safetensors file but not a prompt file; `segtune fit` writes those"
             )
-        header = json.loads(metadata[HEADER])
-        version = header.pop("format_version")
-        if version > FORMAT_VERSION:
-            raise WeightsError(
-                f"{path} has format {version}, this segtune reads up to {FORMAT_VERSION}; update it"
+        try:
+            header = json.loads(metadata[HEADER])
+            version = header.pop("format_version")
+            if version > FORMAT_VERSION:
+                raise WeightsError(f"it has format {version}, not {FORMAT_VERSION}")
+            vocabulary = header.pop("vocabulary")
+            templates = header.pop("templates")
+            resolution = header.pop("resolution")
+            return cls(
+                tensors=tensors,
+                vocabulary=_vocabulary_from(vocabulary),
+                templates=TemplateSet(templates["name"], tuple(templates["sentences"])),
+                resolution=Resolution(**resolution),
+                **header,
             )
-        vocabulary = header.pop("vocabulary")
-        templates = header.pop("templates")
-        resolution = header.pop("resolution")
-        return cls(
-            tensors=tensors,
-            vocabulary=_vocabulary_from(vocabulary),
-            templates=TemplateSet(templates["name"], tuple(templates["sentences"])),
-            resolution=Resolution(**resolution),
-            **header,
-        )
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise WeightsError(
+                f"{path} has a header that this segtune cannot read ({error}); update segtune or "
+                "copy the file anew"
+            ) from None
 
     def check_model(self, name: str, fingerprint: str) -> None:
         """Raises `WeightsError` where the prompts were learned on other weights."""

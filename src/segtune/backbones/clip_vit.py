@@ -219,7 +219,7 @@ class ClipVit(nn.Module):
                 "vocab.json and merges.txt) into its folder, or pass tokenizer=FOLDER"
             )
         context = self.model.config.text_config.max_position_embeddings
-        ids = [self.tokenizer(sentence, verbose=False)["input_ids"] for sentence in sentences]
+        ids = [self.tokenizer(sentence)["input_ids"] for sentence in sentences]
         for sentence, tokens in zip(sentences, ids, strict=True):
             if len(tokens) > context:
                 raise SegtuneError(

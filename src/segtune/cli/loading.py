@@ -6,7 +6,6 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from segtune.backbones.hub import DEFAULT_MODEL
 from segtune.data.formats import dataset_splits, open_dataset

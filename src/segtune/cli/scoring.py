@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from segtune.cli.loading import first, learned_resolution, preferred_split
+from segtune.cli.loading import first, preferred_split
 from segtune.cli.tables import percent, print_table, signed
 from segtune.data.formats import open_dataset
 from segtune.eval.report import ReportRow
@@ -34,7 +34,7 @@ def base_retention(
     """
     split = preferred_split(data, ("val", "test"))
     dataset = first(open_dataset(data, split=split), images)
-    resolution = learned_resolution(prompts)
+    resolution = prompts.resolution
     before, after = (
         evaluate(
             model,

@@ -10,6 +10,8 @@ import yaml
 
 from segtune.cli.tables import percent, print_table
 from segtune.errors import SegtuneError
+from segtune.systems import SYSTEMS
+from segtune.vocabulary.builtin import unknown_name
 
 CLIP_RECIPE = "zoo/clip_vit"
 
@@ -50,7 +52,10 @@ def system_of(recipe: Path) -> str:
         raise SegtuneError(f"{recipe} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict) or not isinstance(values.get("system"), str):
         raise SegtuneError(f"{recipe} has no `system:`; write for example `system: rpn` into it")
-    return values["system"]
+    system = values["system"]
+    if system not in (*SYSTEMS, CLIP_RECIPE):
+        raise unknown_name(system, (*SYSTEMS, CLIP_RECIPE), what="system of recipes")
+    return system
 
 
 def _train_clip(recipe: Path, settings: dict[str, Any], *, out: Path, resume: bool) -> None:

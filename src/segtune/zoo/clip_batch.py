@@ -17,8 +17,11 @@ from segtune.zoo.clip_captions import (
     Sentence,
     concept_attributes,
     full_sentence,
+    is_unseen,
     matches,
-    partial_sentence,
+    pair_sentence,
+    word_ids,
+    word_sentences,
 )
 from segtune.zoo.clip_model import normalize_images
 from segtune.zoo.clip_pool import Pool
@@ -26,19 +29,22 @@ from segtune.zoo.clip_recipe import ClipRecipe
 
 MIN_COVER = 0.65  # share of a patch that its concept must cover
 PATCHES_PER_SCENE = 40
+PAIRS_PER_STEP = 24
 
 
 @dataclass(frozen=True)
 class Captions:
-    """The distinct sentences of a step and which rows they describe.
+    """Distinct sentences and which rows of embeddings they describe.
 
     Attributes:
         texts: T sentences.
+        rows: (R,) int64, which embedding each row is; one embedding may have several captions.
         own: (R,) int64, the sentence that belongs to each row.
         true: (R, T) bool, the sentences that are true of each row.
     """
 
     texts: list[str]
+    rows: Tensor
     own: Tensor
     true: Tensor
 
@@ -47,11 +53,14 @@ class Captions:
 class Batch:
     """Images of one step with their captions.
 
+    All `full` captions are over the same texts, one for every seen thing and stuff; all `partial`
+    captions are over the same texts too, one per attribute word and some pairs.
+
     Attributes:
-        crops: (B, 3, s, s) normalised; `crop_full` and `crop_partial` describe its rows.
-        scenes: (M, 3, S, S) normalised; `scene_full` describes the scenes by one concept each.
-        patch_index: (R,) int64 into the flattened (M h w) patches; described by `patch_full`.
-        patch_weights: (R,) larger for rare concepts.
+        crops: (B, 3, s, s) normalised.
+        scenes: (M, 3, S, S) normalised; `scene_full` describes each by one thing that it shows.
+        patch_index: (P,) int64 into the flattened (M h w) patches; the rows of `patch_*`.
+        patch_weights: (P,) larger for rare concepts.
     """
 
     crops: Tensor
@@ -61,6 +70,7 @@ class Batch:
     scene_full: Captions
     patch_index: Tensor
     patch_full: Captions
+    patch_partial: Captions
     patch_weights: Tensor
 
 
@@ -80,20 +90,35 @@ def make_batch(pool: Pool, recipe: ClipRecipe, step: int) -> Batch:
     patch_index, owners = _pick_patches(labels, cover, rng)
     weights = 1 / np.sqrt(np.bincount(owners, minlength=len(attributes))[owners])
     scene_labels = np.array([rng.choice(np.unique(row)) for row in labels])
-    present = np.zeros((len(labels), len(attributes)), dtype=bool)
-    np.put_along_axis(present, labels, True, axis=1)
 
-    shown = np.union1d(np.union1d(crop_labels, owners), scene_labels)
-    full = {int(k): full_sentence(int(k), rng) for k in shown}
-    partial = {int(k): partial_sentence(int(k), rng) for k in np.unique(crop_labels)}
+    known = np.flatnonzero(~is_unseen())  # every one of them competes for every row
+    full = [full_sentence(int(k), rng) for k in known]
+    column = np.zeros(len(attributes), dtype=np.int64)
+    column[known] = np.arange(len(known))
+    words = word_sentences(rng)
+    pairs = [pair_sentence(int(k), rng) for k in crop_labels[:PAIRS_PER_STEP]]
+    partial = words + pairs
+    crop_words, patch_words = (word_ids(attributes[ids]) for ids in (crop_labels, owners))
+    pair_rows = np.arange(len(pairs))
     return Batch(
         crops=crops,
-        crop_full=_captions(full, crop_labels, attributes),
-        crop_partial=_captions(partial, crop_labels, attributes),
+        crop_full=_captions(full, attributes[crop_labels], own=column[crop_labels]),
+        crop_partial=_captions(
+            partial,
+            attributes[crop_labels],
+            own=np.concatenate([crop_words.ravel(), len(words) + pair_rows]),
+            rows=np.concatenate([np.arange(len(crop_labels)).repeat(3), pair_rows]),
+        ),
         scenes=_brightness(normalize_images(torch.from_numpy(images)), rng),
-        scene_full=_captions(full, scene_labels, attributes, present=present),
+        scene_full=_scene_captions(full, labels, own=column[scene_labels]),
         patch_index=torch.from_numpy(patch_index),
-        patch_full=_captions(full, owners, attributes),
+        patch_full=_captions(full, attributes[owners], own=column[owners]),
+        patch_partial=_captions(
+            partial,
+            attributes[owners],
+            own=patch_words.ravel(),
+            rows=np.arange(len(owners)).repeat(3),
+        ),
         patch_weights=torch.from_numpy(weights).float(),
     )
 
@@ -135,27 +160,39 @@ def _pick_patches(
 
 
 def _captions(
-    sentences: dict[int, Sentence],
-    concepts: np.ndarray,
+    sentences: list[Sentence],
     attributes: np.ndarray,
     *,
-    present: np.ndarray | None = None,
+    own: np.ndarray,
+    rows: np.ndarray | None = None,
 ) -> Captions:
-    """Returns the captions of rows whose concepts are given, over all distinct sentences.
+    """Returns the captions of embeddings.
 
     Args:
-        sentences: concept id -> the sentence chosen for it in this step.
-        concepts: (R,) int64.
-        attributes: (K, 4) of all concepts.
-        present: (R, K) bool, all concepts that a row shows; only its own one where None.
+        sentences: T sentences.
+        attributes: (E, 4) of the concept that each embedding shows.
+        own: (R,) int64, the sentence of each row.
+        rows: (R,) int64, the embedding of each row; one row per embedding where None.
     """
-    columns = {sentence.text: sentence.claim for sentence in sentences.values()}
-    texts = list(columns)
-    position = {text: i for i, text in enumerate(texts)}
-    own = np.array([position[sentences[int(k)].text] for k in concepts], dtype=np.int64)
-    fits = matches(list(columns.values()), attributes)  # (K, T)
-    true = fits[concepts] if present is None else (present.astype(int) @ fits.astype(int)) > 0
-    return Captions(texts, torch.from_numpy(own), torch.from_numpy(true))
+    rows = np.arange(len(attributes)) if rows is None else rows
+    true = matches([sentence.claim for sentence in sentences], attributes)[rows]
+    texts = [sentence.text for sentence in sentences]
+    return Captions(texts, *(torch.from_numpy(array) for array in (rows, own, true)))
+
+
+def _scene_captions(sentences: list[Sentence], labels: np.ndarray, *, own: np.ndarray) -> Captions:
+    """Returns the captions of scenes; whatever one of its patches shows is true of a scene.
+
+    Args:
+        sentences: T sentences.
+        labels: (M, h w) concept ids of the patches.
+        own: (M,) int64, the sentence of each scene.
+    """
+    fits = matches([sentence.claim for sentence in sentences], concept_attributes())  # (K, T)
+    true = np.stack([fits[np.unique(row)].any(0) for row in labels])
+    texts = [sentence.text for sentence in sentences]
+    rows = torch.arange(len(labels))
+    return Captions(texts, rows, torch.from_numpy(own), torch.from_numpy(true))
 
 
 def _windows(

@@ -60,17 +60,8 @@ SYNONYM_SHARE = 0.15  # of the words that have one
 SWAP_SHARE = 0.15  # of the names that say the colour before the texture
 NOUNS = ("thing", "object", "shape")
 SYNONYMS = TEXTURE_SYNONYMS | COLOUR_SYNONYMS | SHAPE_SYNONYMS | STUFF_SYNONYMS
-# Which of (texture, colour, shape) a partial sentence mentions, and how often. Shapes are the
-# hardest to see and are asked for most.
-SUBSETS = (
-    (True, True, False),
-    (True, False, True),
-    (False, True, True),
-    (True, False, False),
-    (False, True, False),
-    (False, False, True),
-)
-SUBSET_SHARES = (0.1, 0.15, 0.1, 0.2, 0.1, 0.35)
+PAIRS = ((True, True, False), (True, False, True), (False, True, True))
+"""Which two of (texture, colour, shape) a pair sentence mentions."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +93,12 @@ def concept_attributes() -> np.ndarray:
 
 def seen_things() -> np.ndarray:
     """Returns the (n,) int64 concept ids of the compositions that training may show and name."""
-    return np.array([i for i, c in enumerate(compositions()) if not c.is_unseen], dtype=np.int64)
+    return np.flatnonzero(~is_unseen()[: len(compositions())])
+
+
+def is_unseen() -> np.ndarray:
+    """Returns (K,) bool, the concepts that training must neither show nor name."""
+    return np.array([c.is_unseen for c in compositions()] + [False] * len(STUFF))
 
 
 def full_sentence(concept: int, rng: np.random.Generator) -> Sentence:
@@ -110,9 +106,38 @@ def full_sentence(concept: int, rng: np.random.Generator) -> Sentence:
     return _sentence(concept, (True, True, True), rng)
 
 
-def partial_sentence(concept: int, rng: np.random.Generator) -> Sentence:
-    """Returns a sentence about one or two attributes of a thing; a stuff is just named."""
-    return _sentence(concept, SUBSETS[int(rng.choice(len(SUBSETS), p=SUBSET_SHARES))], rng)
+def pair_sentence(concept: int, rng: np.random.Generator) -> Sentence:
+    """Returns a sentence about two attributes of a thing; a stuff is just named."""
+    return _sentence(concept, PAIRS[int(rng.integers(len(PAIRS)))], rng)
+
+
+def word_sentences(rng: np.random.Generator) -> list[Sentence]:
+    """Returns one sentence per attribute word, in the order of textures, colours, shapes, stuff.
+
+    "a photo of a striped thing", "the red shape", "a star", "grass".
+    """
+    sentences = []
+    for position, words in enumerate((TEXTURES, COLOURS, SHAPES, STUFF)):
+        for index, word in enumerate(words):
+            said = _word(word, rng)
+            if position < 2:
+                said = f"{said} {NOUNS[int(rng.integers(len(NOUNS)))]}"
+            claim = [ANY, ANY, ANY, ANY]
+            claim[position] = index
+            template = TEMPLATES[int(rng.integers(len(TEMPLATES)))]
+            sentences.append(Sentence(template.format(said), tuple(claim)))
+    return sentences
+
+
+def word_ids(attributes: np.ndarray) -> np.ndarray:
+    """Returns (R, 3) int64 positions in `word_sentences` of the words that are true of each row.
+
+    The texture, colour and shape of a thing; three times the name of a stuff.
+    """
+    sizes = np.array([len(TEXTURES), len(COLOURS), len(SHAPES)])
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    things = attributes[:, :3] + starts[:3]
+    return np.where(attributes[:, 3:] == ANY, things, attributes[:, 3:] + starts[3])
 
 
 def training_captions() -> list[str]:

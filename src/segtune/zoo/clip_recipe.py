@@ -45,13 +45,14 @@ class ClipRecipe:
     crops_per_step: int = 64
     scenes_per_step: int = 16
     scene_windows: tuple[int, ...] = (96, 112, 128)
-    lr: float = 1.5e-3
+    lr: float = 1.5e-3  # AdamW: embeddings, projections, norms, biases
+    muon_lr: float = 4e-3  # Muon: matrices inside the layers
     weight_decay: float = 0.05
     num_warmup_steps: int = 200
     max_grad_norm: float = 1.0
 
     # Weights of the loss terms; the full caption of a crop has weight 1.
-    partial_weight: float = 1.0
+    partial_weight: float = 0.7
     patch_weight: float = 1.0
     scene_weight: float = 0.25
 

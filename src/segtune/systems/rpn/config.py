@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from segtune.errors import SegtuneError
 
@@ -147,7 +148,7 @@ def configure(system: str, options: Mapping[str, Any] | None = None) -> RPNConfi
         options: field names to values; "variant" chooses among the presets of the system.
 
     Raises:
-        SegtuneError: an option or variant is unknown.
+        SegtuneError: an option or variant is unknown, or a value of another type.
     """
     options = dict(options or {})
     presets = PRESETS[system]
@@ -159,6 +160,25 @@ def configure(system: str, options: Mapping[str, Any] | None = None) -> RPNConfi
         raise SegtuneError(
             f"{system} has no option {', '.join(unknown)}; options are {', '.join(sorted(known))}"
         )
+    hints = get_type_hints(RPNConfig)
+    for field in fields(RPNConfig):
+        if field.name in options and not _fits(options[field.name], hints[field.name]):
+            raise SegtuneError(
+                f"{system} option {field.name}={options[field.name]!r}; expected {field.type}"
+            )
     if "train_grid" in options:
         options["train_grid"] = tuple(options["train_grid"])
     return replace(presets[variant], **options)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a plain value is of the type of a config field; whole numbers do as floats."""
+    members = get_args(hint)
+    if get_origin(hint) is Literal:
+        return value in members
+    if get_origin(hint) is UnionType:
+        return any(_fits(value, member) for member in members)
+    if get_origin(hint) is tuple:
+        is_row = isinstance(value, list | tuple) and len(value) == len(members)
+        return is_row and all(map(_fits, value, members))
+    return type(value) is hint or (hint is float and type(value) is int)
