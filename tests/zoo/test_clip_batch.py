@@ -3,9 +3,11 @@ import pytest
 import torch
 
 from segtune.zoo.clip_batch import Batch, make_batch, patch_labels
-from segtune.zoo.clip_captions import concept_attributes, matches
+from segtune.zoo.clip_captions import concept_attributes, matches, seen_things
 from segtune.zoo.clip_pool import Pool, open_pool
 from segtune.zoo.clip_recipe import ClipRecipe
+
+KINDS = ["crop_full", "crop_partial", "scene_full", "patch_full", "patch_partial"]
 
 
 @pytest.fixture(scope="module")
@@ -23,21 +25,24 @@ def test_shapes(batch: Batch) -> None:
     assert batch.scenes.shape[:2] == (2, 3)
     assert batch.scenes.shape[2] in (48, 64)
     assert len(batch.crop_full.own) == 6
+    assert len(batch.crop_partial.own) == 6 * 3 + 6  # three words each, and a pair
     assert len(batch.scene_full.own) == 2
     assert len(batch.patch_index) == len(batch.patch_full.own) == len(batch.patch_weights)
     num_patches = 2 * (batch.scenes.shape[2] // 8) ** 2
     assert 0 < len(batch.patch_index.unique()) == len(batch.patch_index) <= num_patches
 
 
-def test_all_full_captions_are_over_the_same_texts(batch: Batch) -> None:
+def test_captions_of_a_kind_are_over_the_same_texts(batch: Batch) -> None:
     assert batch.crop_full.texts == batch.patch_full.texts == batch.scene_full.texts
-    assert len(set(batch.crop_full.texts)) == len(batch.crop_full.texts)
+    assert batch.crop_partial.texts == batch.patch_partial.texts
+    assert len(set(batch.crop_full.texts)) == len(batch.crop_full.texts) == len(seen_things()) + 12
 
 
-@pytest.mark.parametrize("kind", ["crop_full", "crop_partial", "scene_full", "patch_full"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_own_captions_are_true(batch: Batch, kind: str) -> None:
     captions = getattr(batch, kind)
     assert captions.true.shape == (len(captions.own), len(captions.texts))
+    assert captions.rows.shape == captions.own.shape
     assert captions.true.gather(1, captions.own[:, None]).all()
 
 

@@ -8,9 +8,11 @@ from segtune.zoo.clip_captions import (
     concept_names,
     full_sentence,
     matches,
-    partial_sentence,
+    pair_sentence,
     seen_things,
     training_captions,
+    word_ids,
+    word_sentences,
 )
 
 
@@ -25,21 +27,34 @@ def test_a_full_sentence_is_true_of_its_concept_only() -> None:
         assert np.flatnonzero(matches([claim], attributes)[:, 0]).tolist() == [concept]
 
 
-def test_a_partial_sentence_is_true_of_its_concept_and_of_others() -> None:
+def test_a_pair_sentence_is_true_of_its_concept_and_of_others() -> None:
     rng, attributes = np.random.default_rng(0), concept_attributes()
     for concept in range(0, len(compositions()), 7):
-        sentence = partial_sentence(concept, rng)
+        sentence = pair_sentence(concept, rng)
         true = np.flatnonzero(matches([sentence.claim], attributes)[:, 0])
         assert concept in true
         assert len(true) > 1
-        assert ANY in sentence.claim[:3]
+        assert sentence.claim[:3].count(ANY) == 1
+
+
+def test_word_sentences_are_true_of_what_word_ids_say() -> None:
+    attributes = concept_attributes()
+    sentences = word_sentences(np.random.default_rng(0))
+    true = matches([sentence.claim for sentence in sentences], attributes)  # (K, words)
+    ids = word_ids(attributes)
+    assert ids.shape == (len(attributes), 3)
+    for concept, row in enumerate(ids):
+        assert np.flatnonzero(true[concept]).tolist() == sorted(set(row.tolist()))
+    star = concept_names().index("striped red star")
+    claims = [sentences[i].claim for i in ids[star]]
+    assert claims == [(1, ANY, ANY, ANY), (ANY, 0, ANY, ANY), (ANY, ANY, 3, ANY)]
 
 
 def test_stuff_and_things_never_match() -> None:
     attributes = concept_attributes()
     num_things = len(compositions())
     rng = np.random.default_rng(0)
-    claims = [partial_sentence(0, rng).claim for _ in range(20)]
+    claims = [pair_sentence(0, rng).claim for _ in range(20)]
     assert not matches(claims, attributes[num_things:]).any()
     stuff = [full_sentence(k, rng).claim for k in range(num_things, len(attributes))]
     assert not matches(stuff, attributes[:num_things]).any()

@@ -10,13 +10,14 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from transformers import CLIPModel
 
 from segtune.errors import SegtuneError
 from segtune.train.checkpoints import read_state
 from segtune.zoo import train_clip
 from segtune.zoo.clip_model import load_clip
 from segtune.zoo.clip_recipe import ClipRecipe, read_recipe
-from segtune.zoo.train_clip import export_run, main, make_optimizer, run
+from segtune.zoo.train_clip import export_run, main, make_optimizers, run, set_lr
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def same_weights(one: Path, two: Path) -> bool:
 def test_a_run_leaves_model_log_and_recipe(finished: Path, tiny_recipe: ClipRecipe) -> None:
     lines = [json.loads(line) for line in (finished / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 3, 4]
-    assert {"loss", "crop", "partial", "patch", "scene"} <= set(lines[0])
+    assert {"loss", "crop", "crop_partial", "patch", "patch_partial", "scene"} <= set(lines[0])
     assert read_recipe(finished / "recipe.yaml") == tiny_recipe
     model, tokenizer = load_clip(finished / "model")
     assert len(tokenizer) == model.config.text_config.vocab_size
@@ -118,16 +119,26 @@ def test_a_loss_that_is_not_finite_stops_the_run(
     assert not (tmp_path / "checkpoint.pt").exists()
 
 
-def test_weight_decay_spares_embeddings_biases_and_norms(
-    tiny_clip: torch.nn.Module, tiny_recipe: ClipRecipe
+def test_muon_takes_the_matrices_of_the_layers(
+    tiny_clip: CLIPModel, tiny_recipe: ClipRecipe
 ) -> None:
-    decayed, plain = make_optimizer(tiny_clip, tiny_recipe).param_groups  # type: ignore[arg-type]
+    optimizers = make_optimizers(tiny_clip, tiny_recipe)
     names = {id(p): name for name, p in tiny_clip.named_parameters()}
-    spared = {names[id(p)] for p in plain["params"]}
-    assert {"logit_scale", "vision_model.embeddings.class_embedding"} <= spared
-    assert "text_model.embeddings.token_embedding.weight" in spared
-    assert "vision_model.embeddings.position_embedding.weight" in spared
-    kept = {names[id(p)] for p in decayed["params"]}
-    assert "vision_model.embeddings.patch_embedding.weight" in kept
-    assert not any(name.endswith("bias") or "norm" in name for name in kept)
-    assert len(spared) + len(kept) == len(names)
+    taken = {
+        kind: {names[id(p)] for group in optimizer.param_groups for p in group["params"]}
+        for kind, optimizer in optimizers.items()
+    }
+    assert "vision_model.encoder.layers.0.mlp.fc1.weight" in taken["muon"]
+    assert not any("embedding" in name or "projection" in name for name in taken["muon"])
+    assert {"logit_scale", "visual_projection.weight"} <= taken["adamw"]
+    assert not taken["muon"] & taken["adamw"]
+    assert len(taken["muon"]) + len(taken["adamw"]) == len(names)
+
+
+def test_learning_rates_keep_their_ratio(tiny_clip: CLIPModel, tiny_recipe: ClipRecipe) -> None:
+    optimizers = make_optimizers(tiny_clip, tiny_recipe)
+    for step in (0, 1, 3):
+        for optimizer in optimizers.values():
+            set_lr(optimizer, tiny_recipe, step)
+        muon, adamw = (o.param_groups[0]["lr"] for o in optimizers.values())
+        assert muon / adamw == pytest.approx(tiny_recipe.muon_lr / tiny_recipe.lr)

@@ -11,8 +11,8 @@ from segtune.backbones.hub import DEFAULT_MODEL
 from segtune.data.formats import dataset_splits, open_dataset
 from segtune.data.samples import Subset
 from segtune.prompts import Prompts
-from segtune.segmenter import Resolution, Segmenter, load
-from segtune.types import Dataset
+from segtune.segmenter import Segmenter, load
+from segtune.types import Dataset, Resolution
 from segtune.vocabulary.templates import read_templates
 from segtune.zoo.cards import CARDS
 

@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"segtune: {_one_line(error)}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
-        way_on = WHEN_INTERRUPTED.get(words[0], "type the same command to start again")
+        way_on = WHEN_INTERRUPTED.get("".join(words[:1]), "type the same command to start again")
         print(f"segtune: interrupted; {way_on}", file=sys.stderr)
         return INTERRUPTED
 
@@ -76,10 +76,12 @@ def _run(words: list[str]) -> int:
         raise SegtuneError(f"{name!r} is not a command; {hint}")
     options = parser_of(name).parse_args(words[1:])
     options.command = shlex.join(["segtune", *words])
-    # Messages of the package itself are for the user; those of libraries only from warnings on.
+    command = import_module(f"segtune.cli.{name}")
+    # Messages of the package are for the user. What transformers warns of is an error here too.
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("segtune").setLevel(logging.INFO)
-    return import_module(f"segtune.cli.{name}").run(options)
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    return command.run(options)
 
 
 def parser_of(name: str) -> Parser:

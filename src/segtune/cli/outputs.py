@@ -65,8 +65,8 @@ def choose_task(task: Task | None, formats: Sequence[str] | None) -> tuple[Task,
                 f"use --task {' or '.join(TASKS_OF_FORMAT[name])}, or another format"
             )
     # Panoptic answers fit every format, so there is always a task for all of them.
-    suitable = (t for t in DEFAULT_FORMATS if all(t in TASKS_OF_FORMAT[f] for f in formats))
-    return task or next(suitable), tuple(formats)
+    suitable = [t for t in DEFAULT_FORMATS if all(t in TASKS_OF_FORMAT[f] for f in formats)]
+    return task or suitable[0], tuple(formats)
 
 
 def write_answers(

@@ -34,13 +34,12 @@ def base_retention(
     """
     split = preferred_split(data, ("val", "test"))
     dataset = first(open_dataset(data, split=split), images)
-    resolution = prompts.resolution
     before, after = (
         evaluate(
             model,
             dataset,
             prompts=learned,
-            resolution=resolution,
+            resolution=prompts.resolution,
             seen_shift=0.0,
             examples=0,
             progress=progress,

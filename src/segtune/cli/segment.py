@@ -16,8 +16,8 @@ from segtune.cli.tables import percent, print_table
 from segtune.data.images import read_image
 from segtune.errors import DataError, SegtuneError
 from segtune.prompts import Prompts
-from segtune.segmenter import Resolution, Segmenter
-from segtune.types import Sample, Task, Vocabulary
+from segtune.segmenter import Segmenter
+from segtune.types import Resolution, Sample, Task, Vocabulary
 from segtune.vocabulary.parse import comma_list, read_vocabulary
 
 SOME_FAILED = 1

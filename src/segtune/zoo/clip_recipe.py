@@ -41,7 +41,7 @@ class ClipRecipe:
     scene_size: int = 128
 
     # Optimisation.
-    num_steps: int = 4_000
+    num_steps: int = 2_800
     crops_per_step: int = 64
     scenes_per_step: int = 16
     scene_windows: tuple[int, ...] = (96, 112, 128)

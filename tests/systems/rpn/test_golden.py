@@ -132,7 +132,7 @@ def test_whole_model(component, path):
                 close(_slide(system, golden, []), golden["out.transductive.slide"])
 
 
-def _whole(golden: Golden, path: str = "auto"):
+def _whole(golden: Golden, path: str = "kv"):
     system = load_official(
         golden.part("state"),
         vision_heads=golden.config["backbone"]["heads"],

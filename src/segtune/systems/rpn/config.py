@@ -44,7 +44,7 @@ class RPNConfig:
     prompt_projection: bool = False  # one Linear d -> d shared by all prompts [C][Z]
     prompt_norm: bool = True  # trainable LayerNorm before the joint space
     prompt_dropout: float = 0.1
-    prompt_path: Literal["auto", "kv", "concat"] = "auto"
+    prompt_path: Literal["kv", "concat"] = "kv"  # same numbers; concat is slower, as released [C]
 
     # Low-rank adaptation instead of prompts.
     lora_rank: int = 0

@@ -12,7 +12,6 @@ Shape letters: B images, N = h*w patches, K classes, s static prompts, d encoder
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -20,10 +19,12 @@ from torch import Tensor
 from segtune.backbones.clip_vit import ClipVit, KeysValues
 from segtune.systems.rpn.config import RPNConfig
 from segtune.systems.rpn.prompts import LearnedPrompts
-from segtune.systems.rpn.relationship import balance_loss, relationship_prompts, resize_knowledge
-
-CONCAT_BELOW = 48
-"""With fewer prompts than this, running them through the layer costs less than the extra copies."""
+from segtune.systems.rpn.relationship import (
+    attention_map,
+    balance_loss,
+    relationship_prompts,
+    resize_knowledge,
+)
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class PromptedEncoder:
             relation, share = self._emit(start - 1, tokens, grid, text, prepared)
             balance = balance + share
         for index in range(start, self.clip.num_layers):
-            tokens = self._layer(index, tokens, relation, prepared, len(text))
+            tokens = self._layer(index, tokens, relation, prepared)
             relation = None
             if index in self.emitting:
                 relation, share = self._emit(index, tokens, grid, text, prepared)
@@ -115,12 +116,16 @@ class PromptedEncoder:
 
     def prepare(self, grid: tuple[int, int]) -> Prepared:
         """Returns the image-independent part for a patch grid; kept between inference calls."""
-        if torch.is_grad_enabled() and self.prompts.training:
+        if self.prompts.training:  # dropout belongs after the projection: nothing is folded
             return self._prepare(grid, for_inference=False)
-        if torch.is_grad_enabled():
+        parameters = list(self.prompts.parameters())
+        # Tensors born in inference mode do not count their changes, so they cannot be watched.
+        if torch.is_grad_enabled() or any(p.is_inference() for p in parameters):
             return self._prepare(grid, for_inference=True)
-        versions = tuple((p.data_ptr(), p._version) for p in self.prompts.parameters())
-        key = (grid, self.config.prompt_path, versions)
+        versions = tuple((p.data_ptr(), p._version) for p in parameters)
+        device = parameters[0].device.type
+        precision = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+        key = (grid, self.config.prompt_path, precision, versions)
         if self._cache is None or self._cache[0] != key:
             self._cache = (key, self._prepare(grid, for_inference=True))
         return self._cache[1]
@@ -176,18 +181,13 @@ class PromptedEncoder:
             relation = self.prompts.projected(relation)
         if self.config.prefix != "cat":
             # Scattered back to the pixels with the same attention: z = m rel, (B, N, d).
-            relation = (patches @ (text[None] * cls[:, None]).mT) @ relation
+            relation = attention_map(patches, cls, text, itp=self.config.itp) @ relation
         return relation, balance
 
     # -- layers -------------------------------------------------------------------------------
 
     def _layer(
-        self,
-        index: int,
-        tokens: Tensor,
-        relation: Tensor | None,
-        prepared: Prepared,
-        num_classes: int,
+        self, index: int, tokens: Tensor, relation: Tensor | None, prepared: Prepared
     ) -> Tensor:
         if self.prompts.lora is not None:
             return self.prompts.lora.block(self.clip, index, tokens)
@@ -195,19 +195,13 @@ class PromptedEncoder:
             first, patches = tokens[:, :1], tokens[:, 1:]
             patches = patches + relation if self.config.prefix == "add" else patches * relation
             tokens, relation = torch.cat([first, patches], 1), None
-        static = prepared.tokens.get(index)
-        if self._path(num_classes) == "kv" and index in prepared.keys_values:
+        if index in prepared.keys_values:
             cached = prepared.keys_values[index]
             return self.clip.block(index, tokens, prompts=relation, cached=cached)
-        parts = [p for p in (static, relation) if p is not None]
-        joined = torch.cat([p.expand(len(tokens), -1, -1) for p in parts], 1) if parts else None
-        return self.clip.block(index, tokens, prompts=joined, path=self._path(num_classes))
-
-    def _path(self, num_classes: int) -> Literal["kv", "concat"]:
-        if self.config.prompt_path != "auto":
-            return self.config.prompt_path
-        number = self.config.static_tokens + (num_classes if self.config.relationship else 0)
-        return "concat" if number < CONCAT_BELOW else "kv"
+        parts = [part for part in (prepared.tokens.get(index), relation) if part is not None]
+        prompts = torch.cat([p.expand(len(tokens), -1, -1) for p in parts], 1) if parts else None
+        path = "concat" if self.config.prompt_path == "concat" else "kv"
+        return self.clip.block(index, tokens, prompts=prompts, path=path)
 
     def _run_shallow(self, tokens: Tensor) -> Tensor:
         """Prompts enter before layer 0 and stay in the sequence to the end (VPT-shallow)."""

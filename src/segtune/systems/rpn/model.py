@@ -86,8 +86,10 @@ class PromptedClip(System):
         return self._logits(features, words)[0]
 
     def _logits(self, features: Features, words: Words) -> tuple[Tensor, Encoded]:
-        encoded = self.encoder(features.tensors["tokens"], features.grid, words.embeds)
-        logits = self.prompts.head(encoded.cls, encoded.patches, words.embeds)  # (B, N, K)
+        tokens = features.tensors["tokens"]
+        text = words.embeds.to(tokens.dtype)
+        encoded = self.encoder(tokens, features.grid, text)
+        logits = self.prompts.head(encoded.cls, encoded.patches, text)  # (B, N, K)
         return as_picture(logits, features.grid), encoded
 
     def predict(
