@@ -14,16 +14,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from segtune.eval.evaluate import evaluate_semantic as evaluate_semantic
+    from segtune.data.formats import open_dataset as open_dataset
+    from segtune.eval.run import evaluate as evaluate
     from segtune.prompts import Prompts as Prompts
     from segtune.segmenter import Segmenter as Segmenter
     from segtune.segmenter import load as load
+    from segtune.segmenter import segment as segment
     from segtune.train.fit import FitConfig as FitConfig
     from segtune.train.fit import fit as fit
     from segtune.types import Concept as Concept
     from segtune.types import Resolution as Resolution
     from segtune.types import Segmentation as Segmentation
     from segtune.types import Vocabulary as Vocabulary
+    from segtune.vocabulary.parse import read_vocabulary as read_vocabulary
 
 __version__ = "0.1.0"
 
@@ -35,10 +38,12 @@ _HOME = {
     "Segmentation": "segtune.types",
     "Segmenter": "segtune.segmenter",
     "Vocabulary": "segtune.types",
+    "evaluate": "segtune.eval.run",
     "fit": "segtune.train.fit",
     "load": "segtune.segmenter",
     "open_dataset": "segtune.data.formats",
     "read_vocabulary": "segtune.vocabulary.parse",
+    "segment": "segtune.segmenter",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]

@@ -167,6 +167,20 @@ def load(
     return Segmenter(backbone, templates=templates, resolution=resolution)
 
 
+def segment(
+    image: Path | str | np.ndarray,
+    vocabulary: VocabularySpec,
+    *,
+    model: str | Path = DEFAULT_MODEL,
+    task: Task = "semantic",
+) -> Segmentation:
+    """Returns the segmentation of one image by a model that is loaded for it alone.
+
+    For more than one image, `load` the model once and use its `segment`.
+    """
+    return load(model).segment(image, vocabulary, task=task)
+
+
 @torch.inference_mode()
 def segment_pixels(
     system: System,

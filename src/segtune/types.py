@@ -352,3 +352,18 @@ class Segmentation:
         area = self.size[0] * self.size[1]
         ranked = sorted(pixels.items(), key=lambda item: -item[1])
         return {self.vocabulary.names[i]: count / area for i, count in ranked}
+
+    def save(self, path: Path | str) -> Path:
+        """Writes the result and returns the path: `.png` an index map, `.json` COCO annotations.
+
+        Overlays are in `segtune.viz.overlay`, COCO panoptic in `segtune.data.formats`.
+        """
+        from segtune.export.files import save
+
+        return save(self, Path(path))
+
+    def to_supervision(self) -> Any:
+        """Returns `supervision.Detections` of the segments, or of the classes of a label map."""
+        from segtune.export.supervision import to_supervision
+
+        return to_supervision(self)

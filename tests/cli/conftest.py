@@ -63,16 +63,16 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A CLIP of random weights with a tokenizer that knows letters and a few words."""
-    return _export(tmp_path_factory.mktemp("models") / "tiny", seed=0)
+    return export_tiny(tmp_path_factory.mktemp("models") / "tiny", seed=0)
 
 
 @pytest.fixture(scope="session")
 def other_model_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The same architecture with other weights."""
-    return _export(tmp_path_factory.mktemp("models") / "other", seed=1)
+    return export_tiny(tmp_path_factory.mktemp("models") / "other", seed=1)
 
 
-def _export(folder: Path, *, seed: int) -> str:
+def export_tiny(folder: Path, *, seed: int) -> str:
     recipe = make_recipe(
         image_size=32,
         vision_width=32,

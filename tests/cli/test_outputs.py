@@ -7,7 +7,7 @@ from PIL import Image
 
 from segtune.cli.images import ImageFile
 from segtune.cli.options import FORMATS
-from segtune.cli.outputs import TASKS_OF_FORMAT, Answer, choose_task, write_answers
+from segtune.cli.outputs import TASKS_OF_FORMAT, Answer, choose_task, enlarged, write_answers
 from segtune.data.formats import open_dataset
 from segtune.errors import SegtuneError
 from segtune.ops.segments import segments_from_semantic
@@ -71,3 +71,16 @@ def test_all_formats_can_be_read_again(tmp_path: Path) -> None:
     assert truth is not None
     assert np.array_equal(panoptic[1].semantic, truth)  # type: ignore[arg-type]
     assert panoptic.vocabulary.names == WORDS.names
+
+
+def test_small_answers_are_enlarged_as_they_are() -> None:
+    small = answer("a", first=0)
+    large = enlarged(small)
+    times = large.result.size[0] // 6
+    assert large.pixels.shape == (6 * times, 8 * times, 3)
+    assert large.result.semantic is not None
+    assert np.array_equal(large.result.semantic[::times, ::times], small.result.semantic)  # type: ignore[arg-type]
+    for before, after in zip(small.result.segments, large.result.segments, strict=True):
+        mask = after.full_mask(large.result.size)[::times, ::times]
+        assert np.array_equal(mask, before.full_mask((6, 8)))
+    assert enlarged(large) is large

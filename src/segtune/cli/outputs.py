@@ -39,6 +39,10 @@ TASKS_OF_FORMAT: dict[str, tuple[Task, ...]] = {
 }
 
 
+SMALL_SIDE = 600
+"""Overlays of images whose longer side is at most half of this are drawn larger."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """One segmented image: its name, its pixels (H, W, 3) uint8 and the result."""
@@ -128,7 +132,8 @@ def _written_pictures(
     """Yields (name, result) of every answer after its own pictures are written."""
     for answer in answers:
         if "overlay" in formats:
-            picture = draw_overlay(answer.pixels, answer.result, names=True)
+            large = enlarged(answer)
+            picture = draw_overlay(large.pixels, large.result, names=True)
             save_picture(folder / "overlays" / f"{answer.name}.png", picture)
         if "png" in formats and answer.result.semantic is not None:
             write_label_map(
@@ -138,6 +143,40 @@ def _written_pictures(
                 colors=colors,
             )
         yield answer.name, answer.result
+
+
+def enlarged(answer: Answer) -> Answer:
+    """Returns the answer of a small image some times larger, so that names have room.
+
+    Example:
+        >>> from segtune.types import Vocabulary
+        >>> words, labels = Vocabulary.of("sky"), np.zeros((64, 80), np.int32)
+        >>> small = Answer("x", np.zeros((64, 80, 3), np.uint8), Segmentation((64, 80), words, labels))
+        >>> enlarged(small).result.size
+        (448, 560)
+    """
+    height, width = answer.result.size
+    times = SMALL_SIDE // max(height, width)
+    if times < 2:
+        return answer
+    size = (height * times, width * times)
+    picture = Image.fromarray(answer.pixels).resize(size[::-1], Image.Resampling.BICUBIC)
+
+    def repeated(labels: np.ndarray) -> np.ndarray:
+        return labels.repeat(times, axis=0).repeat(times, axis=1)
+
+    segments = []
+    for segment in answer.result.segments:
+        x1, y1, x2, y2 = (times * side for side in segment.box_px)
+        segments.append(replace(segment, box_px=(x1, y1, x2, y2), mask=repeated(segment.mask)))
+    semantic = answer.result.semantic
+    result = replace(
+        answer.result,
+        size=size,
+        semantic=None if semantic is None else repeated(semantic),
+        segments=tuple(segments),
+    )
+    return Answer(answer.name, np.asarray(picture), result)
 
 
 def _things(result: Segmentation) -> Segmentation:

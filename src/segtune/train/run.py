@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -266,11 +266,16 @@ def recipe_from(values: Mapping[str, Any], *, source: str = "recipe") -> Recipe:
     """Returns a recipe from plain values, checked field by field."""
     from jsonargparse import ArgumentParser
 
+    known = [item.name for item in fields(Recipe)]
+    if unknown := [key for key in values if key not in known]:
+        raise SegtuneError(
+            f"{source}: no field {', '.join(map(str, unknown))}; fields are {', '.join(known)}"
+        )
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(Recipe)
     try:
         parsed = parser.parse_object(dict(values))
-        return Recipe(**vars(parser.instantiate_classes(parsed)))
+        return Recipe(**vars(parser.instantiate(parsed)))
     except Exception as error:  # jsonargparse has several types, all about the values
         reason = " ".join(str(error).split())
         raise SegtuneError(f"{source}: {reason}") from None

@@ -200,8 +200,7 @@ class PromptedEncoder:
             return self.clip.block(index, tokens, prompts=relation, cached=cached)
         parts = [part for part in (prepared.tokens.get(index), relation) if part is not None]
         prompts = torch.cat([p.expand(len(tokens), -1, -1) for p in parts], 1) if parts else None
-        path = "concat" if self.config.prompt_path == "concat" else "kv"
-        return self.clip.block(index, tokens, prompts=prompts, path=path)
+        return self.clip.block(index, tokens, prompts=prompts, path=self.config.prompt_path)
 
     def _run_shallow(self, tokens: Tensor) -> Tensor:
         """Prompts enter before layer 0 and stay in the sequence to the end (VPT-shallow)."""

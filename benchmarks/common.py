@@ -1,0 +1,99 @@
+"""What the benchmarks share: counting, timing side by side, peak memory, and printing one table."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+
+MAC_RULE = (
+    "one multiply-add = 1 MAC; all linears, matrix products, convolutions and both attention "
+    "products; not counted: element-wise work, norms, softmax and bilinear resizing"
+)
+MEMORY_RULE = (
+    "growth of the resident set of a fresh process: highest point during one call minus the level "
+    "before it, after the model was built, one tiny image was run, and freed memory was returned"
+)
+
+
+def count_macs(call: Callable[[], object]) -> int:
+    """Returns the multiply-adds that a call executes, counted operation by operation.
+
+    PyTorch's counter knows no formula for the fused CPU attention; here it gets one.
+    """
+    attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping={attention: _sdpa}) as mode:
+        call()
+    return mode.get_total_flops() // 2
+
+
+def _sdpa(query: torch.Size, key: torch.Size, value: torch.Size, *_: object, **__: object) -> int:
+    return sdpa_flop_count(query, key, value)
+
+
+def interleaved_seconds(
+    calls: Mapping[str, Callable[[], object]], *, repeats: int
+) -> dict[str, list[float]]:
+    """Returns the wall times of every call, taken in turns, so that noise falls on all alike."""
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(repeats):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def peak_growth(call: Callable[[], object]) -> int | None:
+    """Returns by how many bytes a call raises the resident set at its highest; None off Linux."""
+    reset = Path("/proc/self/clear_refs")
+    if not reset.exists():
+        return None
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)  # glibc keeps freed memory; it would hide the first bytes of the call
+    reset.write_text("5")  # sets VmHWM, the highest resident size, to the current size
+    before = _status_bytes("VmRSS")
+    call()
+    return _status_bytes("VmHWM") - before
+
+
+def _status_bytes(field: str) -> int:
+    status = Path("/proc/self/status").read_text()
+    found = re.search(rf"^{field}:\s+(\d+) kB", status, re.MULTILINE)
+    assert found is not None
+    return int(found[1]) * 1024
+
+
+def in_fresh_process(script: str, *arguments: str) -> str:
+    """Returns what a script prints to standard output; its errors go to the terminal."""
+    command = [sys.executable, script, *arguments]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def machine() -> str:
+    """Returns processor, threads and torch version in words."""
+    try:
+        model = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
+    except OSError:
+        model = None
+    name = model[1] if model else platform.processor() or platform.machine()
+    return f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}, float32"
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints columns as wide as their longest cell: the first to the left, numbers to the right."""
+    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+    for row in (header, ["-" * width for width in widths], *rows):
+        first, *rest = (
+            cell.rjust(width) if i else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        print("  ".join([first, *rest]))
