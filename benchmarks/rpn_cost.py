@@ -3,10 +3,7 @@
     python benchmarks/rpn_cost.py [--json FILE] [--quick]
 
 CLIP ViT-B/16 with random weights, one 512 x 512 crop of a 512 x 683 image, 20, 171 and 847 classes.
-"released" follows the published code of both projects (RPN, Li et al., NeurIPS 2024; ZegCLIP, Zhou
-et al., CVPR 2023) on the same frozen layers and learned numbers, so that nothing but the
-formulation differs. The text embeddings are given in both. Left out of "released" to be fair:
-its text encoder inside the loop, sequence-first copies and unused modules that cost parameters only.
+"released" is the formulation of both projects' published code, written out in `rpn_released.py`.
 """
 
 from __future__ import annotations
@@ -32,15 +29,13 @@ from common import (
     peak_growth,
     print_table,
 )
+from rpn_released import released_labels, released_logits, released_num_trainable
 from torch import Tensor
 
 from segtune.backbones.clip_vit import ClipVit, random_clip_vit
 from segtune.ops.postprocess import semantic
 from segtune.systems.base import Words
 from segtune.systems.rpn import RELEASED, ZEGCLIP, PromptedClip
-from segtune.systems.rpn.encoder import normalise
-from segtune.systems.rpn.heads import MaskDecoder
-from segtune.systems.rpn.model import IMAGENET_MEAN, IMAGENET_STD
 from segtune.types import Geometry, Vocabulary
 
 FAMILIES = {"RPN": RELEASED, "ZegCLIP": ZEGCLIP}
@@ -57,12 +52,14 @@ class Sizes:
 
 
 FULL = Sizes(
-    dict(width=768, layers=12, heads=12, image_size=512, patch_size=16, joint_width=512),
+    {"width": 768, "layers": 12, "heads": 12, "image_size": 512, "patch_size": 16}
+    | {"joint_width": 512},
     (512, 683),
     ((20, 10), (171, 100), (847, 100)),
 )
 QUICK = Sizes(
-    dict(width=64, layers=3, heads=4, image_size=64, patch_size=16, joint_width=32),
+    {"width": 64, "layers": 3, "heads": 4, "image_size": 64, "patch_size": 16}
+    | {"joint_width": 32},
     (64, 85),
     ((1, 2), (7, 4), (40, 4)),
 )
@@ -102,7 +99,7 @@ def make_case(family: str, classes: int, sizes: Sizes, clip: ClipVit) -> Case:
     )
 
 
-# -- as segtune computes it --------------------------------------------------------------------
+# -- the two formulations -----------------------------------------------------------------------
 
 
 def segtune_logits(case: Case) -> Tensor:
@@ -117,69 +114,18 @@ def segtune_labels(case: Case) -> Tensor:
     return torch.from_numpy(semantic(prediction, case.vocabulary).semantic)
 
 
-# -- as the code was released ------------------------------------------------------------------
-
-
-def released_encoder(system: PromptedClip, pixels: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns class (1, k) and patch tokens (1, N, k): prompts are tokens of every layer.
-
-    The prompt projection and, in RPN, the joint space are computed for every prompt in every layer,
-    and a relationship prompt is made even after the last layer.
-    """
-    clip, prompts = system.backbone, system.prompts
-    tokens = clip.embed(pixels, class_embedding_twice=True)  # (1, 1 + N, d)
-    num_patches = tokens.shape[1] - 1
-    relation = tokens[:, :0]  # (1, K, d) after the first layer
-    for index in range(clip.num_layers):
-        beside = prompts.projection(torch.cat([prompts.static[index][None], relation], 1))
-        tokens = torch.cat([tokens[:, :1], beside, tokens[:, -num_patches:]], 1)
-        tokens = clip.layer(index)(tokens, None)
-        if system.config.relationship:
-            joint = clip.to_joint(prompts.norm(tokens))
-            attention = joint[:, -num_patches:] @ (text * joint[:, :1]).mT  # (1, N, K)
-            relation = attention.mT @ prompts.knowledge[0]
-    if not system.config.relationship:
-        joint = clip.to_joint(prompts.norm(tokens))
-    return joint[:, 0], joint[:, -num_patches:]
-
-
-def released_decoder(head: MaskDecoder, cls: Tensor, patches: Tensor, text: Tensor) -> Tensor:
-    """Returns ZegCLIP's logits (1, N, K): all three layers in full, attention written out."""
-    queries = head.query(torch.cat([text * cls[:, None], text[None]], -1))  # (1, K, k)
-    for layer in head.layers:
-        query, key, value = (
-            part.unflatten(-1, (layer.num_heads, -1)).transpose(1, 2)
-            for part in (layer.q(queries), layer.k(patches), layer.v(patches))
-        )
-        attention = query @ key.mT / query.shape[-1] ** 0.5  # (1, heads, K, N)
-        mixed = (attention.softmax(-1) @ value).transpose(1, 2).flatten(2)
-        queries = layer.norm2(queries + layer.proj(mixed))
-        queries = layer.norm3(queries + layer.linear2(layer.linear1(queries).relu()))
-    return attention.mean(1).mT
-
-
-def released_logits(case: Case) -> Tensor:
+def released_case_logits(case: Case) -> Tensor:
     """Returns logits (K, h, w)."""
-    system, text = case.system, case.words.embeds
-    grid = system.backbone.grid(*case.pixels.shape[-2:])
-    pixels = normalise(case.pixels, IMAGENET_MEAN, IMAGENET_STD)
-    cls, patches = released_encoder(system, pixels, text)
-    if system.config.head == "decoder":
-        logits = released_decoder(system.prompts.head, cls, patches, text)
-    else:
-        logits = system.prompts.head(cls, patches, text)
-    return logits[0].T.contiguous().unflatten(1, grid)
+    return released_logits(case.system, case.pixels, case.words.embeds)
 
 
-def released_labels(case: Case) -> Tensor:
-    """Returns the label map (H, W) by way of full-size probabilities of all classes at once."""
-    size, original = case.geometry.input_size, case.geometry.original_size
-    planes = F.interpolate(released_logits(case)[None], size, mode="bilinear").sigmoid()
-    return F.interpolate(planes, original, mode="bilinear")[0].argmax(0)
+def released_case_labels(case: Case) -> Tensor:
+    """Returns the label map (H, W)."""
+    return released_labels(released_case_logits(case), case.geometry)
 
 
 FORMULATIONS: dict[str, tuple[Run, Run]] = {
-    "released": (released_logits, released_labels),
+    "released": (released_case_logits, released_case_labels),
     "segtune": (segtune_logits, segtune_labels),
 }
 
@@ -192,7 +138,7 @@ class Row:
     """One line of the table.
 
     Attributes:
-        trainable: learned numbers that the forward pass uses.
+        trainable: parameters; in the published code some of them are never read.
         seconds: median wall time from pixels to label map.
         memory_bytes: None where the system cannot tell.
         logits_apart, probs_apart: largest difference from the released formulation.
@@ -213,35 +159,32 @@ class Row:
     labels_equal: float
 
 
-@torch.inference_mode()
 def measure(
     classes: int, sizes: Sizes, clip: ClipVit, *, repeats: int, options: list[str]
 ) -> list[Row]:
-    """Returns the four rows of one vocabulary size."""
+    """Returns the four rows of one vocabulary size; `options` are those of the fresh processes."""
     cases = {family: make_case(family, classes, sizes, clip) for family in FAMILIES}
-    outputs = {
-        (family, formulation): (logits(case), labels(case))
-        for family, case in cases.items()
-        for formulation, (logits, labels) in FORMULATIONS.items()
-    }
-    calls = {
-        (family, formulation): partial(labels, case)
-        for family, case in cases.items()
-        for formulation, (_, labels) in FORMULATIONS.items()
-    }
-    seconds = interleaved_seconds(calls, repeats=repeats)
+    keys = [(family, formulation) for family in FAMILIES for formulation in FORMULATIONS]
+    logits_of = {(f, form): partial(FORMULATIONS[form][0], cases[f]) for f, form in keys}
+    labels_of = {(f, form): partial(FORMULATIONS[form][1], cases[f]) for f, form in keys}
+    with torch.inference_mode():
+        outputs = {key: (logits_of[key](), labels_of[key]()) for key in keys}  # warms up, too
+        seconds = interleaved_seconds(labels_of, repeats=repeats)
     rows = []
-    for key, (logits, labels) in outputs.items():
-        family, formulation = key
-        plain_logits, plain_labels = outputs[family, "released"]
+    for family, formulation in keys:
+        key = (family, formulation)
+        is_released = formulation == "released"
+        count_trainable = released_num_trainable if is_released else PromptedClip.num_learned
+        (logits, labels), (plain_logits, plain_labels) = outputs[key], outputs[family, "released"]
         memory = in_fresh_process(__file__, *options, "--memory-of", *key, str(classes))
         rows.append(
             Row(
-                *key,
+                family,
+                formulation,
                 classes=classes,
                 static_prompts=dict(sizes.vocabularies)[classes],
-                trainable=cases[family].system.num_learned(),
-                macs=count_macs(partial(FORMULATIONS[formulation][0], cases[family])),
+                trainable=count_trainable(cases[family].system),
+                macs=count_macs(logits_of[key]),
                 seconds=statistics.median(seconds[key]),
                 seconds_min=min(seconds[key]),
                 memory_bytes=json.loads(memory),
@@ -253,13 +196,13 @@ def measure(
     return rows
 
 
-@torch.inference_mode()
 def memory_of(family: str, formulation: str, classes: int, sizes: Sizes) -> int | None:
     """Returns the bytes that one inference adds at its highest; meant for a fresh process."""
     clip = random_clip_vit(**sizes.tower)
     case = make_case(family, classes, sizes, clip)
-    clip.hidden_states(clip.embed(torch.zeros(1, 3, clip.patch_size, clip.patch_size)))
-    return peak_growth(partial(FORMULATIONS[formulation][1], case))
+    with torch.inference_mode():
+        clip.hidden_states(clip.embed(torch.zeros(1, 3, clip.patch_size, clip.patch_size)))
+        return peak_growth(partial(FORMULATIONS[formulation][1], case))
 
 
 # -- reporting ---------------------------------------------------------------------------------

@@ -1,7 +1,10 @@
+from pathlib import Path
+
 import pytest
 from transformers import CLIPModel, CLIPTokenizer
 
 from segtune.zoo.clip_model import build_clip
+from segtune.zoo.clip_pool import open_pool
 from segtune.zoo.clip_recipe import ClipRecipe, make_recipe
 from segtune.zoo.train_clip import make_tokenizer
 
@@ -30,6 +33,14 @@ def tiny_recipe() -> ClipRecipe:
         device="cpu",
         save_every=2,
     )
+
+
+@pytest.fixture(scope="session")
+def tiny_cache(tiny_recipe: ClipRecipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder that holds the rendered images of the tiny recipe."""
+    cache = tmp_path_factory.mktemp("cache")
+    open_pool(tiny_recipe, cache)
+    return cache
 
 
 @pytest.fixture(scope="session")

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -11,8 +13,8 @@ KINDS = ["crop_full", "crop_partial", "scene_full", "patch_full", "patch_partial
 
 
 @pytest.fixture(scope="module")
-def pool(tiny_recipe: ClipRecipe, tmp_path_factory: pytest.TempPathFactory) -> Pool:
-    return open_pool(tiny_recipe, tmp_path_factory.mktemp("cache"))
+def pool(tiny_recipe: ClipRecipe, tiny_cache: Path) -> Pool:
+    return open_pool(tiny_recipe, tiny_cache)
 
 
 @pytest.fixture(scope="module")

@@ -10,33 +10,28 @@ from segtune.zoo.clip_pool import concept_map, open_pool
 from segtune.zoo.clip_recipe import ClipRecipe
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
-def test_pool_holds_what_the_recipe_asks_for(tiny_recipe: ClipRecipe, cache: Path) -> None:
-    pool = open_pool(tiny_recipe, cache)
+def test_pool_holds_what_the_recipe_asks_for(tiny_recipe: ClipRecipe, tiny_cache: Path) -> None:
+    pool = open_pool(tiny_recipe, tiny_cache)
     assert pool.crop_images.shape == (24, 64, 64, 3)
     assert pool.scene_images.shape == (6, 64, 64, 3)
     assert pool.scene_labels.shape == (6, 64, 64)
     assert pool.crop_images.std() > 20
 
 
-def test_unseen_compositions_are_never_shown(tiny_recipe: ClipRecipe, cache: Path) -> None:
-    pool = open_pool(tiny_recipe, cache)
+def test_unseen_compositions_are_never_shown(tiny_recipe: ClipRecipe, tiny_cache: Path) -> None:
+    pool = open_pool(tiny_recipe, tiny_cache)
     allowed = {*seen_things().tolist(), *range(len(compositions()), len(compositions()) + 12)}
     shown = np.union1d(pool.crop_labels, pool.scene_labels)
     assert set(shown.tolist()) <= allowed
 
 
 def test_second_opening_renders_nothing(
-    tiny_recipe: ClipRecipe, cache: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_recipe: ClipRecipe, tiny_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = open_pool(tiny_recipe, cache)
+    first = open_pool(tiny_recipe, tiny_cache)
     monkeypatch.delattr(clip_pool, "_render_pool")
-    assert np.array_equal(open_pool(tiny_recipe, cache).crop_images, first.crop_images)
-    assert not list(cache.glob("*.tmp"))
+    assert np.array_equal(open_pool(tiny_recipe, tiny_cache).crop_images, first.crop_images)
+    assert not list(tiny_cache.glob("*.tmp"))
 
 
 def test_concept_map_joins_things_and_stuff() -> None:

@@ -21,17 +21,12 @@ from segtune.zoo.train_clip import export_run, main, make_optimizers, run, set_l
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
 def finished(
-    tiny_recipe: ClipRecipe, cache: Path, tmp_path_factory: pytest.TempPathFactory
+    tiny_recipe: ClipRecipe, tiny_cache: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """The folder of an uninterrupted tiny run."""
     out = tmp_path_factory.mktemp("run") / "through"
-    run(tiny_recipe, out=out, cache=cache)
+    run(tiny_recipe, out=out, cache=tiny_cache)
     return out
 
 
@@ -54,11 +49,11 @@ def test_a_run_leaves_model_log_and_recipe(finished: Path, tiny_recipe: ClipReci
 
 
 def test_interrupted_and_resumed_equals_uninterrupted(
-    finished: Path, tiny_recipe: ClipRecipe, cache: Path, tmp_path: Path
+    finished: Path, tiny_recipe: ClipRecipe, tiny_cache: Path, tmp_path: Path
 ) -> None:
-    run(tiny_recipe, out=tmp_path, cache=cache, stop_after=2)
+    run(tiny_recipe, out=tmp_path, cache=tiny_cache, stop_after=2)
     torch.rand(7)
-    run(tiny_recipe, out=tmp_path, cache=cache, resume=True)
+    run(tiny_recipe, out=tmp_path, cache=tiny_cache, resume=True)
     assert same_weights(finished, tmp_path)
     log = [json.loads(line)["loss"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     whole = (finished / "log.jsonl").read_text().splitlines()
@@ -66,20 +61,20 @@ def test_interrupted_and_resumed_equals_uninterrupted(
 
 
 def test_killed_and_resumed_equals_uninterrupted(
-    finished: Path, tiny_recipe: ClipRecipe, cache: Path, tmp_path: Path
+    finished: Path, tiny_recipe: ClipRecipe, tiny_cache: Path, tmp_path: Path
 ) -> None:
     """SIGKILL in the middle of a step; what followed the last checkpoint is done again."""
     recipe, out = tmp_path / "recipe.yaml", tmp_path / "out"
     recipe.write_text(yaml.safe_dump(replace(tiny_recipe, save_every=1).to_dict()))
     command = [sys.executable, "-m", "segtune.zoo.train_clip", str(recipe)]
-    command += ["--out", str(out), "--cache", str(cache)]
+    command += ["--out", str(out), "--cache", str(tiny_cache)]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not (out / "checkpoint.pt").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    main([str(recipe), "--out", str(out), "--cache", str(cache), "--resume"])
+    main([str(recipe), "--out", str(out), "--cache", str(tiny_cache), "--resume"])
     assert same_weights(finished, out)
 
 
@@ -92,21 +87,21 @@ def test_a_running_job_can_be_exported(finished: Path, tmp_path: Path) -> None:
 
 
 def test_an_existing_run_is_not_overwritten(
-    finished: Path, tiny_recipe: ClipRecipe, cache: Path
+    finished: Path, tiny_recipe: ClipRecipe, tiny_cache: Path
 ) -> None:
     with pytest.raises(SegtuneError, match="--resume"):
-        run(tiny_recipe, out=finished, cache=cache)
+        run(tiny_recipe, out=finished, cache=tiny_cache)
 
 
 def test_resuming_with_other_settings_is_refused(
-    finished: Path, tiny_recipe: ClipRecipe, cache: Path
+    finished: Path, tiny_recipe: ClipRecipe, tiny_cache: Path
 ) -> None:
     with pytest.raises(SegtuneError, match=r"other settings for \['lr'\]"):
-        run(replace(tiny_recipe, lr=1.0), out=finished, cache=cache, resume=True)
+        run(replace(tiny_recipe, lr=1.0), out=finished, cache=tiny_cache, resume=True)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(
-    tiny_recipe: ClipRecipe, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_recipe: ClipRecipe, tiny_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = train_clip.contrast
 
@@ -115,7 +110,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(
 
     monkeypatch.setattr(train_clip, "contrast", broken)
     with pytest.raises(FloatingPointError, match="smaller lr"):
-        run(tiny_recipe, out=tmp_path, cache=cache)
+        run(tiny_recipe, out=tmp_path, cache=tiny_cache)
     assert not (tmp_path / "checkpoint.pt").exists()
 
 
@@ -142,3 +137,28 @@ def test_learning_rates_keep_their_ratio(tiny_clip: CLIPModel, tiny_recipe: Clip
             set_lr(optimizer, tiny_recipe, step)
         muon, adamw = (o.param_groups[0]["lr"] for o in optimizers.values())
         assert muon / adamw == pytest.approx(tiny_recipe.muon_lr / tiny_recipe.lr)
+
+
+def test_the_cosine_starts_again_at_a_restart(
+    tiny_clip: CLIPModel, tiny_recipe: ClipRecipe
+) -> None:
+    optimizer = make_optimizers(tiny_clip, tiny_recipe)["adamw"]
+    recipe = replace(tiny_recipe, num_steps=20, restarts=(10, 90), lr_drop_step=99)
+    rates = []
+    for step in range(20):
+        set_lr(optimizer, recipe, step)
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert rates[10] == recipe.lr == max(rates)
+    assert rates[9] < 0.1 * recipe.lr
+    assert rates[19] < 0.1 * recipe.lr
+
+
+def test_the_learning_rate_drops_where_the_recipe_says(
+    tiny_clip: CLIPModel, tiny_recipe: ClipRecipe
+) -> None:
+    optimizer = make_optimizers(tiny_clip, tiny_recipe)["muon"]
+    rates = {}
+    for drop_step in (2, 100):
+        set_lr(optimizer, replace(tiny_recipe, lr_drop_step=drop_step, lr_drop=0.3), 2)
+        rates[drop_step] = optimizer.param_groups[0]["lr"]
+    assert rates[2] == pytest.approx(0.3 * rates[100])

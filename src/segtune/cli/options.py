@@ -5,17 +5,14 @@ Only argparse is imported here, because this runs before every `--help`.
 
 from __future__ import annotations
 
-import argparse
-import re
 from argparse import ArgumentParser
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from segtune.cli.values import FORMATS, formats, natural_int, positive_float, positive_int, setting
 from segtune.systems import SYSTEMS
 
-FORMATS = ("overlay", "png", "coco", "panoptic")
 RETENTION_IMAGES = 40
 RETENTION_DATA = "synthetic:base"
 
@@ -267,64 +264,3 @@ def _settings(parser: ArgumentParser, text: str) -> None:
         metavar="KEY=VALUE",
         help=text,
     )
-
-
-def setting(text: str) -> tuple[str, Any]:
-    """Returns key and value of `key=value`; the value is read as YAML, so numbers are numbers.
-
-    Example:
-        >>> setting("lr=1e-3"), setting("layers=odd"), setting("train_grid=[8, 8]")
-        (('lr', 0.001), ('layers', 'odd'), ('train_grid', [8, 8]))
-    """
-    import yaml
-
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form key=value")
-    if re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value.strip()):
-        return key.strip(), float(value)  # YAML 1.1 takes 1e-3 for a word
-    try:
-        return key.strip(), yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise argparse.ArgumentTypeError(f"the value of {text!r} is not valid YAML") from None
-
-
-def formats(text: str) -> tuple[str, ...]:
-    """Returns the output formats of a comma list, each once."""
-    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    if unknown := [name for name in names if name not in FORMATS]:
-        raise argparse.ArgumentTypeError(f"no format {unknown[0]!r}; choose {', '.join(FORMATS)}")
-    if not names:
-        raise argparse.ArgumentTypeError(f"names no format; choose {', '.join(FORMATS)}")
-    return names
-
-
-def positive_int(text: str) -> int:
-    """Returns a whole number from 1 on."""
-    return _at_least(1, text)
-
-
-def natural_int(text: str) -> int:
-    """Returns a whole number from 0 on."""
-    return _at_least(0, text)
-
-
-def positive_float(text: str) -> float:
-    """Returns a number above 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return value
-
-
-def _at_least(least: int, text: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = least - 1
-    if value < least:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} on")
-    return value

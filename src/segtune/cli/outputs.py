@@ -146,15 +146,7 @@ def _written_pictures(
 
 
 def enlarged(answer: Answer) -> Answer:
-    """Returns the answer of a small image some times larger, so that names have room.
-
-    Example:
-        >>> from segtune.types import Vocabulary
-        >>> words, labels = Vocabulary.of("sky"), np.zeros((64, 80), np.int32)
-        >>> small = Answer("x", np.zeros((64, 80, 3), np.uint8), Segmentation((64, 80), words, labels))
-        >>> enlarged(small).result.size
-        (448, 560)
-    """
+    """Returns the answer of a small image some times larger, so that names have room."""
     height, width = answer.result.size
     times = SMALL_SIDE // max(height, width)
     if times < 2:

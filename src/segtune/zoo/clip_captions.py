@@ -2,7 +2,7 @@
 
 A concept is a thing ("striped red star") or a stuff ("grass"). A sentence names all of a thing's
 attributes or only some of them ("a photo of a red thing"); the second kind teaches that a name is
-made of parts, which is what unseen compositions need.
+made of parts, which unseen compositions need.
 """
 
 from __future__ import annotations
@@ -70,11 +70,11 @@ class Sentence:
 
     Attributes:
         text: the caption.
-        claim: (texture, colour, shape, stuff) indices, `ANY` where nothing is said.
+        claim: four indices (texture, colour, shape, stuff), `ANY` where nothing is said.
     """
 
     text: str
-    claim: tuple[int, int, int, int]
+    claim: tuple[int, ...]
 
 
 def concept_names() -> tuple[str, ...]:

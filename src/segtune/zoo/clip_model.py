@@ -127,6 +127,7 @@ def export_clip(model: CLIPModel, tokenizer: CLIPTokenizer, folder: Path) -> Non
     half = CLIPModel(model.config)
     half.load_state_dict(model.state_dict())
     half.half().save_pretrained(temporary)
+    (temporary / "model.safetensors").chmod(0o644)  # as the umask would have it
     config = json.loads((temporary / "config.json").read_text())
     for part in (config, config["text_config"], config["vision_config"]):
         part["dtype"] = "float32"

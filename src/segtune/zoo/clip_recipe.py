@@ -41,7 +41,7 @@ class ClipRecipe:
     scene_size: int = 128
 
     # Optimisation.
-    num_steps: int = 2_800
+    num_steps: int = 4_800
     crops_per_step: int = 64
     scenes_per_step: int = 16
     scene_windows: tuple[int, ...] = (96, 112, 128)
@@ -49,6 +49,9 @@ class ClipRecipe:
     muon_lr: float = 4e-3  # Muon: matrices inside the layers
     weight_decay: float = 0.05
     num_warmup_steps: int = 200
+    lr_drop_step: int = 1_100  # from here on, both rates are multiplied by `lr_drop`
+    lr_drop: float = 0.3
+    restarts: tuple[int, ...] = (2_800,)  # steps at which the cosine starts again from the top
     max_grad_norm: float = 1.0
 
     # Weights of the loss terms; the full caption of a crop has weight 1.
@@ -77,9 +80,10 @@ class ClipRecipe:
     def to_dict(self) -> dict[str, Any]:
         """Returns every setting as plain values, ready for YAML."""
         values = asdict(self)
-        values["scene_windows"] = list(self.scene_windows)
-        return values
+        return values | {name: list(values[name]) for name in TUPLES}
 
+
+TUPLES = ("scene_windows", "restarts")  # lists in YAML
 
 PRESETS: dict[str, dict[str, Any]] = {
     "cpu": {},
@@ -91,6 +95,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "crops_per_step": 384,
         "scenes_per_step": 96,
         "num_warmup_steps": 500,
+        "lr_drop_step": 4_700,
+        "restarts": (),
     },
 }
 
@@ -122,6 +128,5 @@ def make_recipe(preset: str = "cpu", **settings: Any) -> ClipRecipe:
     values = PRESETS[preset] | settings
     if unknown := sorted(set(values) - {field.name for field in fields(ClipRecipe)}):
         raise SegtuneError(f"unknown settings {unknown}; see segtune.zoo.clip_recipe.ClipRecipe")
-    if "scene_windows" in values:
-        values["scene_windows"] = tuple(values["scene_windows"])
+    values |= {name: tuple(values[name]) for name in TUPLES if name in values}
     return replace(ClipRecipe(), **values)

@@ -2,10 +2,11 @@
 
     python -m segtune.zoo.train_clip recipes/zoo/clip_vit.yaml --out runs/clip [--resume]
 
-The loss is CLIP's, on three kinds of rows: crops against their captions (and against captions that
-name only some attributes), scenes against one of the things they show, and patches of scenes, by
-the value path, against the caption of what they lie on. The last one is region-caption training;
-it makes the model useful as a dense CLIP while it stays an ordinary CLIPModel.
+The loss is CLIP's, on three kinds of rows: crops, patches of scenes by the value path, and whole
+scenes. Crops and patches are told from the captions of all seen things and stuff, and from captions
+that name one or two attributes; a scene has the caption of one thing that it shows. Patches against
+captions are region-caption training: it makes the model useful as a dense CLIP while it stays an
+ordinary CLIPModel.
 """
 
 from __future__ import annotations
@@ -74,6 +75,8 @@ def run(
     tokenizer = make_tokenizer(config)
     model = build_clip(config, tokenizer=tokenizer, seed=config.seed).train()
     model.to(device)  # type: ignore[arg-type]  # transformers' decorator hides the signature
+    # On a CPU the backward pass of fused attention in bfloat16 is several times slower.
+    model.set_attn_implementation("eager" if device.type == "cpu" else "sdpa")
     optimizers = make_optimizers(model, config)
     parts = {"model": model, **optimizers}
     start = 0
@@ -174,7 +177,7 @@ def train_step(
 def batch_losses(
     model: CLIPModel, tokenizer: CLIPTokenizer, batch: Batch, *, autocast: torch.autocast
 ) -> dict[str, Tensor]:
-    """Returns the four terms of the loss, each a scalar; only the encoders run under `autocast`."""
+    """Returns the terms of the loss, each a scalar; only the encoders run under `autocast`."""
     device = model.device
     full = batch.crop_full.texts
     with autocast:
@@ -207,10 +210,11 @@ def batch_losses(
 def make_optimizers(model: CLIPModel, config: ClipRecipe) -> dict[str, torch.optim.Optimizer]:
     """Returns Muon for the matrices inside the transformer layers and AdamW for everything else.
 
-    Muon (Jordan et al., 2024) orthogonalises the update of a matrix; on this small model it needs
-    about half the steps of AdamW. Weight decay acts on Muon's matrices only.
+    Muon (Jordan et al., 2024) orthogonalises the update of a matrix, so that all its directions
+    learn at the same pace. Weight decay acts on Muon's matrices only.
     """
-    inner, outer = [], []
+    inner: list[torch.nn.Parameter] = []
+    outer: list[torch.nn.Parameter] = []
     for name, parameter in model.named_parameters():
         (inner if ".layers." in name and parameter.ndim == 2 else outer).append(parameter)
     muon = torch.optim.Muon(
@@ -226,13 +230,16 @@ def make_optimizers(model: CLIPModel, config: ClipRecipe) -> dict[str, torch.opt
 
 
 def set_lr(optimizer: torch.optim.Optimizer, config: ClipRecipe, step: int) -> None:
-    """Gives every group of an optimizer the learning rate of the step."""
-    base_lr = optimizer.defaults["lr"]
+    """Gives every group the rate of the step: warm-up, a drop, and a cosine with restarts."""
+    begins = [0, *(start for start in config.restarts if start < config.num_steps)]
+    begin = max(start for start in begins if start <= step)
+    end = min(start for start in (*begins, config.num_steps) if start > step)
+    base_lr = optimizer.defaults["lr"] * (config.lr_drop if step >= config.lr_drop_step else 1.0)
     rate = cosine_with_warmup(
-        step,
+        step - begin,
         base_lr=base_lr,
-        num_steps=config.num_steps,
-        num_warmup_steps=config.num_warmup_steps,
+        num_steps=end - begin,
+        num_warmup_steps=0 if begin else config.num_warmup_steps,
         min_lr=0.01 * base_lr,
     )
     for group in optimizer.param_groups:
