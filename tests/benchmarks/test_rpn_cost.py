@@ -14,9 +14,9 @@ from segtune.systems.rpn import RELEASED, ZEGCLIP, PromptedClip
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
-import common  # noqa: E402
-import rpn_cost  # noqa: E402
-from rpn_released import released_num_trainable  # noqa: E402
+import common
+import rpn_cost
+from rpn_released import released_num_trainable
 
 KEYS = [(family, form) for family in rpn_cost.FAMILIES for form in rpn_cost.FORMULATIONS]
 

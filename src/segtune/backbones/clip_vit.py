@@ -249,6 +249,14 @@ def _block_kv(
     layer: Any, tokens: Tensor, prompts: Tensor | None, cached: KeysValues | None
 ) -> Tensor:
     """One pre-norm transformer layer whose attention sees extra keys and values."""
+    tokens = tokens + _attend(layer, tokens, prompts, cached)
+    return tokens + layer.mlp(layer.layer_norm2(tokens))
+
+
+def _attend(
+    layer: Any, tokens: Tensor, prompts: Tensor | None, cached: KeysValues | None
+) -> Tensor:
+    """Attention of tokens (B, T, d) to themselves, to prompts and to what is cached: (B, T, d)."""
     attention = layer.self_attn
     normed = layer.layer_norm1(tokens)
     source = normed
@@ -264,8 +272,7 @@ def _block_kv(
         for part in (query, key, value)
     )
     mixed = F.scaled_dot_product_attention(query, key, value)  # (B, heads, T, d / heads)
-    tokens = tokens + attention.out_proj(mixed.transpose(1, 2).flatten(2))
-    return tokens + layer.mlp(layer.layer_norm2(tokens))
+    return attention.out_proj(mixed.transpose(1, 2).flatten(2))
 
 
 def random_clip_vit(
