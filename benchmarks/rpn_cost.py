@@ -31,6 +31,7 @@ from common import (
 )
 from rpn_released import released_labels, released_logits, released_num_trainable
 from torch import Tensor
+from tqdm import tqdm
 
 from segtune.backbones.clip_vit import ClipVit, random_clip_vit
 from segtune.ops.postprocess import semantic
@@ -283,7 +284,7 @@ def main(arguments: list[str] | None = None) -> None:
     clip = random_clip_vit(**sizes.tower)
     again = ["--quick"] if options.quick else []
     rows = []
-    for classes, _ in sizes.vocabularies:
+    for classes, _ in tqdm(sizes.vocabularies, disable=None, unit="vocabulary"):
         rows += measure(classes, sizes, clip, repeats=options.repeats, options=again)
     found = checks(rows)
     notes = {

@@ -70,9 +70,14 @@ def released_logits(system: PromptedClip, pixels: Tensor, text: Tensor) -> Tenso
 
 
 def released_labels(logits: Tensor, geometry: Geometry) -> Tensor:
-    """Returns the label map (H, W) by way of full-size probabilities of all classes at once."""
-    planes = F.interpolate(logits[None], geometry.input_size, mode="bilinear").sigmoid()
-    return F.interpolate(planes, geometry.original_size, mode="bilinear")[0].argmax(0)
+    """Returns the label map (H, W) by way of full-size probabilities of all classes at once.
+
+    The published code takes the sigmoid between the two resizings; here it comes last and in place,
+    so that label maps can be compared with segtune's, which resizes logits.
+    """
+    planes = F.interpolate(logits[None], geometry.input_size, mode="bilinear")
+    planes = F.interpolate(planes, geometry.original_size, mode="bilinear")
+    return planes.sigmoid_()[0].argmax(0)
 
 
 def released_num_trainable(system: PromptedClip) -> int:

@@ -140,7 +140,13 @@ def _write_metrics(path: Path, metrics: dict[str, Any]) -> None:
 
 
 def _write_pictures(out: Path, scenes: Dataset, zero_shot: ReportRow, fitted: ReportRow) -> None:
-    """Writes the example scenes, and for each a sheet: image, truth, zero-shot, fitted."""
+    """Writes the example scenes, and for each a sheet: image, truth, zero-shot, fitted.
+
+    Those of an earlier demo in the same folder are removed.
+    """
+    for folder in ("images", "overlays"):
+        for old in (out / folder).glob("jargon-val-*.png"):
+            old.unlink()
     for before, after in zip(zero_shot.result.examples, fitted.result.examples, strict=True):
         save_picture(out / "images" / f"{before.sample_id}.png", before.image)
         sheet = draw_comparison(
