@@ -50,7 +50,10 @@ def test_commands_in_order(folder):
             words[words.index("--shots") + 1] = "2"
             words += ["--retention", "1"]
         if words[0] == "evaluate":
-            words[words.index("--retention") : words.index("--retention") + 1] = ["--retention", "1"]
+            words[words.index("--retention") : words.index("--retention") + 1] = [
+                "--retention",
+                "1",
+            ]
         assert main(words) == 0, command
     assert Path("report.html").is_file()
     assert list(Path("segmented").rglob("*.png"))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.cli.conftest import export_tiny
 
 from segtune.data.synthetic.dataset import SyntheticDataset
 from segtune.errors import SegtuneError
@@ -20,7 +21,6 @@ from segtune.train.run import (
     run_recipe,
     with_protocol,
 )
-from tests.cli.conftest import export_tiny
 
 ROOT = Path(__file__).resolve().parents[2]
 

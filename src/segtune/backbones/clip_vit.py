@@ -62,12 +62,12 @@ class ClipVit(nn.Module):
         self.name = name
         self.mean, self.std = tuple(mean), tuple(std)
         vision: Any = model.config.vision_config
-        self.patch_size: int = vision.patch_size
+        self.patch_size: int = int(vision.patch_size)
         self.width: int = vision.hidden_size
         self.num_layers: int = vision.num_hidden_layers
         self.joint_width: int = model.config.projection_dim
         self.image_size: int = vision.image_size
-        self.dense_size = dense_size or vision.image_size
+        self.dense_size: int = dense_size or self.image_size
 
     def train(self, mode: bool = True) -> ClipVit:
         """Stays in evaluation mode: frozen means frozen."""

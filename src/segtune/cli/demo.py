@@ -39,7 +39,6 @@ from segtune.prompts import Prompts
 from segtune.segmenter import Segmenter, load
 from segtune.train.fit import FitConfig, fit
 from segtune.train.loop import LoopConfig
-from segtune.types import Dataset
 from segtune.viz.panels import draw_comparison
 
 WORLD, BASE, SHOTS = "synthetic:jargon", "synthetic:base", 16
@@ -68,16 +67,18 @@ def run(options: Namespace) -> int:
     began = time.perf_counter()
     model = load(options.model or DEFAULT_MODEL)
     scenes = first(open_dataset(WORLD, split="val"), size.images)
-    name = f"{model.backbone.name} on {model.backbone.device}"
-    print(f"1/4  {name}: {len(scenes)} scenes, words it has never read ({_new_words(scenes)}, ...)")
+    name, words = model.backbone.name, ", ".join(scenes.vocabulary.names[:3])
+    print(
+        f"1/4  {name} on {model.backbone.device} meets words that it has never read: {words}, ..."
+    )
     zero_shot = ReportRow("zero-shot", evaluate(model, scenes, examples=size.examples))
 
-    print(f"2/4  learning {SYSTEM} prompts from {SHOTS} labelled scenes")
+    print(f"2/4  {SYSTEM} learns them from {SHOTS} labelled scenes; the model stays frozen")
     prompts = _learn(model, size, seed=options.seed)
     ids = zero_shot.result.example_ids
     fitted = ReportRow("fitted", evaluate(model, scenes, prompts=prompts, examples=ids))
 
-    print(f"3/4  what the prompts cost: {BASE}, the words that the model was trained on")
+    print(f"3/4  what that costs on the words that the model knew, {BASE}")
     retention = base_retention(model, prompts, data=BASE, images=size.base_images)
 
     print("4/4  report\n")
@@ -85,7 +86,7 @@ def run(options: Namespace) -> int:
     prompts = replace(prompts, metrics=metrics)
     prompts.save(out / PROMPTS)
     _write_metrics(out / METRICS, metrics | {"learned": prompts.num_learned()})
-    _write_pictures(out, scenes, zero_shot, fitted)
+    _write_pictures(out, zero_shot, fitted)
     _write_report(out / REPORT, [zero_shot, fitted], retention, prompts, options.command)
 
     print_scores([zero_shot, fitted], title=f"{WORLD}, val, {len(scenes)} images")
@@ -97,10 +98,6 @@ def run(options: Namespace) -> int:
     print(f"wrote {out / REPORT}, {out / METRICS}, {out / 'overlays'}, {out / 'images'}")
     print(f"try   segtune segment {out / 'images'} --prompts {out / PROMPTS} --out {out / 'again'}")
     return 0
-
-
-def _new_words(scenes: Dataset) -> str:
-    return ", ".join(scenes.vocabulary.names[:3])
 
 
 def _learn(model: Segmenter, size: Size, *, seed: int) -> Prompts:
@@ -139,7 +136,7 @@ def _write_metrics(path: Path, metrics: dict[str, Any]) -> None:
         temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
 
 
-def _write_pictures(out: Path, scenes: Dataset, zero_shot: ReportRow, fitted: ReportRow) -> None:
+def _write_pictures(out: Path, zero_shot: ReportRow, fitted: ReportRow) -> None:
     """Writes the example scenes, and for each a sheet: image, truth, zero-shot, fitted.
 
     Those of an earlier demo in the same folder are removed.

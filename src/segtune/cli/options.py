@@ -175,7 +175,7 @@ COMMANDS = {
         fit,
         (
             "segtune fit photos/ --shots 16 --out street.safetensors",
-            "segtune fit synthetic:jargon --set variant=paper --steps 800 --out jargon.safetensors",
+            "segtune fit synthetic:jargon --set loss=softmax --lr 5e-3 --out jargon.safetensors",
         ),
     ),
     "evaluate": Command(

@@ -24,14 +24,12 @@ def save(result: Segmentation, path: Path) -> Path:
     if path.suffix == ".png":
         if result.semantic is None:
             raise SegtuneError("an instance result has no label map; save it as .json")
-        colors = class_colors(result.vocabulary)
+        colors = [(r, g, b) for r, g, b in class_colors(result.vocabulary).tolist()]
         write_label_map(path, result.semantic, num_classes=len(result.vocabulary), colors=colors)
     elif path.suffix == ".json":
         if not result.segments:
             raise SegtuneError("the result has no segments; segment with task='instance'")
-        coco_instances.write_annotations(
-            path, [(path.stem, result)], vocabulary=result.vocabulary
-        )
+        coco_instances.write_annotations(path, [(path.stem, result)], vocabulary=result.vocabulary)
     else:
         raise SegtuneError(f"cannot save as {path.suffix or path.name!r}; use .png or .json")
     return path

@@ -29,7 +29,7 @@ from segtune.systems.rpn.relationship import (
 
 @dataclass(frozen=True)
 class Encoded:
-    """Result of the tower: cls (B, k) and patches (B, N, k), unit length; balance, a scalar loss."""
+    """Result of the tower: cls (B, k), patches (B, N, k), unit length; balance, a scalar loss."""
 
     cls: Tensor
     patches: Tensor
@@ -142,7 +142,8 @@ class PromptedEncoder:
                     layer: self.clip.prompt_keys_values(layer, tokens)
                     for layer, tokens in static.items()
                 }
-        knowledge, bias = prompts.knowledge, prompts.knowledge_bias
+        knowledge: Tensor | None = prompts.knowledge
+        bias: Tensor | None = prompts.knowledge_bias
         by_layer: dict[int, Tensor] = {}
         if knowledge is not None:
             if for_inference and prompts.projection is not None:
@@ -204,6 +205,7 @@ class PromptedEncoder:
 
     def _run_shallow(self, tokens: Tensor) -> Tensor:
         """Prompts enter before layer 0 and stay in the sequence to the end (VPT-shallow)."""
+        assert self.prompts.static is not None
         static = self.prompts.projected(self.prompts.static).expand(len(tokens), -1, -1)
         tokens = torch.cat([tokens[:, :1], static, tokens[:, 1:]], 1)
         for index in range(self.clip.num_layers):

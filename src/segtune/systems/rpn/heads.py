@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -96,7 +96,9 @@ class MaskDecoder(nn.Module):
     def __init__(self, width: int, *, num_layers: int = 3, num_heads: int = 8) -> None:
         super().__init__()
         self.query = nn.Linear(2 * width, width)
-        self.layers = nn.ModuleList(MaskDecoderLayer(width, num_heads) for _ in range(num_layers))
+        self.layers: Any = nn.ModuleList(
+            MaskDecoderLayer(width, num_heads) for _ in range(num_layers)
+        )
 
     def forward(self, cls: Tensor, patches: Tensor, text: Tensor) -> Tensor:
         """Returns logits (B, N, K)."""

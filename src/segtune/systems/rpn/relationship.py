@@ -111,16 +111,14 @@ class MixtureOfExperts(nn.Module):
         gates = self.gates(reduced)
         picture = reduced.mT.unflatten(2, grid)  # (B, r, h, w)
         total = 1 if self.gated else len(self.experts)  # how often the bias of `up` is added
-        if self.gated:
-            mixed = sum(
-                gate[:, None, None, None] * self.expert(j, picture)
-                for j, gate in enumerate(gates.unbind(1))
-                if self.training or bool((gate > 0).any())
-            )
-        else:
-            mixed = sum(self.expert(j, picture) for j in range(len(self.experts)))
-        mixed = mixed.flatten(2).mT @ self.up.weight.T + total * self.up.bias
-        return patches + mixed, gates
+        weights = gates.unbind(1) if self.gated else (None,) * len(self.experts)
+        mixed = torch.zeros_like(picture)
+        for j, gate in enumerate(weights):
+            if gate is None:
+                mixed = mixed + self.expert(j, picture)
+            elif self.training or bool((gate > 0).any()):
+                mixed = mixed + gate[:, None, None, None] * self.expert(j, picture)
+        return patches + mixed.flatten(2).mT @ self.up.weight.T + total * self.up.bias, gates
 
     def expert(self, index: int, picture: Tensor) -> Tensor:
         """Returns expert `index` of (B, r, h, w): down-scaled, convolved, resized back."""
