@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import platform
 import re
+import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
+Key = TypeVar("Key")
 MAC_RULE = (
     "one multiply-add = 1 MAC; all linears, matrix products, convolutions and both attention "
     "products; not counted: element-wise work, norms, softmax and bilinear resizing"
@@ -43,17 +47,28 @@ def _sdpa(query: torch.Size, key: torch.Size, value: torch.Size, *_: object, **_
     return sdpa_flop_count(query, key, value)
 
 
+@dataclass(frozen=True)
+class Seconds:
+    """Medians over repeated calls: wall time, and processor time summed over threads."""
+
+    wall: float
+    cpu: float
+
+
 def interleaved_seconds(
-    calls: Mapping[str, Callable[[], object]], *, repeats: int
-) -> dict[str, list[float]]:
-    """Returns the wall times of every call, taken in turns, so that noise falls on all alike."""
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    calls: Mapping[Key, Callable[[], object]], *, repeats: int
+) -> dict[Key, Seconds]:
+    """Returns the times of every call, taken in turns, so that noise falls on all alike.
+
+    On a busy machine processor time with one thread is the steadier of the two.
+    """
+    taken: dict[Key, list[tuple[float, float]]] = {key: [] for key in calls}
     for _ in range(repeats):
-        for name, call in calls.items():
-            start = time.perf_counter()
+        for key, call in calls.items():
+            wall, cpu = time.perf_counter(), time.process_time()
             call()
-            seconds[name].append(time.perf_counter() - start)
-    return seconds
+            taken[key].append((time.perf_counter() - wall, time.process_time() - cpu))
+    return {key: Seconds(*map(statistics.median, zip(*t, strict=True))) for key, t in taken.items()}
 
 
 def peak_growth(call: Callable[[], object]) -> int | None:

@@ -1,12 +1,23 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from transformers import CLIPModel, CLIPTokenizer
 
 from segtune.zoo.clip_model import build_clip
 from segtune.zoo.clip_pool import open_pool
 from segtune.zoo.clip_recipe import ClipRecipe, make_recipe
 from segtune.zoo.train_clip import make_tokenizer
+
+
+@pytest.fixture(scope="package", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Models this small only wait for each other on several threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

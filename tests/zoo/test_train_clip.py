@@ -1,4 +1,5 @@
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -68,7 +69,8 @@ def test_killed_and_resumed_equals_uninterrupted(
     recipe.write_text(yaml.safe_dump(replace(tiny_recipe, save_every=1).to_dict()))
     command = [sys.executable, "-m", "segtune.zoo.train_clip", str(recipe)]
     command += ["--out", str(out), "--cache", str(tiny_cache)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=one_thread)
     deadline = time.monotonic() + 120
     while not (out / "checkpoint.pt").exists() and time.monotonic() < deadline:
         time.sleep(0.01)

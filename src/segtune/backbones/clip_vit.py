@@ -65,7 +65,7 @@ class ClipVit(nn.Module):
         self.patch_size: int = int(vision.patch_size)
         self.width: int = vision.hidden_size
         self.num_layers: int = vision.num_hidden_layers
-        self.joint_width: int = model.config.projection_dim
+        self.joint_width: int = self.model.config.projection_dim
         self.image_size: int = vision.image_size
         self.dense_size: int = dense_size or self.image_size
 

@@ -282,7 +282,9 @@ def _drop_log_after(path: Path, step: int) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the training from the command line."""
     parser = argparse.ArgumentParser(prog="python -m segtune.zoo.train_clip", description=__doc__)
-    parser.add_argument("recipe", type=Path, help="YAML file, e.g. recipes/zoo/clip_vit.yaml")
+    parser.add_argument(
+        "recipe", type=Path, nargs="?", help="YAML file, e.g. recipes/zoo/clip_vit.yaml"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out")
     parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE, help="rendered images")
@@ -294,6 +296,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.export:
         export_run(options.out, options.export)
         return
+    if options.recipe is None:
+        parser.error("give a recipe, for example recipes/zoo/clip_vit.yaml")
     recipe = read_recipe(options.recipe)
     model = run(recipe, out=options.out, resume=options.resume, cache=options.cache)
     print(f"wrote {model}")
