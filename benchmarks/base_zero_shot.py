@@ -15,7 +15,11 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from segtune.train.run import METRICS, run_recipe
+from segtune.data.formats import open_dataset
+from segtune.eval.run import evaluate
+from segtune.segmenter import load
+from segtune.systems import build_system
+from segtune.train.run import METRICS, read_recipe, run_recipe
 
 RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "rpn" / "base.yaml"
 ROWS: dict[str, dict[str, Any]] = {
@@ -57,7 +61,7 @@ def main() -> None:
                 metrics = run_recipe(RECIPE, out=folder, resume=True, overrides=overrides)
                 print(f"{name}, seed {seed}: {summary(metrics['last'])}", flush=True)
             results.setdefault(name, []).append(metrics)
-    rows = table(results)
+    rows = frozen_rows(options.out, changes) + table(results)
     print_table(rows, options.seeds)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=2) + "\n")
@@ -68,13 +72,27 @@ def summary(scores: dict[str, float]) -> str:
     return "  ".join(f"{name} {100 * scores[name]:.1f}" for name in COLUMNS)
 
 
+def frozen_rows(out: Path, changes: dict[str, Any]) -> list[dict[str, Any]]:
+    """Returns the rows without training: the last layer as it is, and its value path."""
+    file = out / "frozen.json"
+    if not file.is_file():
+        recipe = read_recipe(RECIPE, overrides=changes)
+        data = open_dataset(recipe.evaluate.data or recipe.data, split=recipe.evaluate.split)
+        rows = []
+        for name, value_path in (("frozen CLIP", False), ("dense CLIP (value path)", True)):
+            model = load(recipe.model, templates=recipe.templates)
+            system = build_system("dense-clip", model.backbone, {"value_path": value_path})
+            scores = evaluate(model, data, system=system, examples=0).scores.summary()
+            row: dict[str, Any] = {"system": name, "learned": 0, "runs": 1}
+            rows.append(row | {column: [100 * scores[column], 0.0] for column in COLUMNS})
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(rows))
+    return json.loads(file.read_text())
+
+
 def table(results: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
     """Returns one row per system: mean and standard deviation over seeds, in percent."""
-    first = next(iter(results.values()))[0]
-    rows: list[dict[str, Any]] = [
-        {"system": "dense CLIP, nothing learned", "learned": 0, "runs": 1}
-    ]
-    rows[0] |= {name: [100 * first["zero_shot"][name], 0.0] for name in COLUMNS}
+    rows = []
     for name, runs in results.items():
         row = {"system": name, "learned": runs[0]["protocol"]["learned"], "runs": len(runs)}
         for column in COLUMNS:

@@ -78,6 +78,7 @@ class Segmenter:
         *,
         prompts: Prompts | Path | str | None = None,
         task: Task = "semantic",
+        system: System | None = None,
         resolution: Resolution | None = None,
         seen_ids: Sequence[int] = (),
         seen_shift: float = 0.1,
@@ -90,6 +91,7 @@ class Segmenter:
             prompts: a prompt file; None segments without learned prompts.
             task: "semantic" labels pixels; "panoptic" adds one segment per stuff class and
                 connected thing; "instance" keeps the things.
+            system: answers in place of the system of the prompts, with its own learned numbers.
             resolution: overrides that of the prompts and of the model.
             seen_ids: class ids whose probability is lowered by `seen_shift` (zero-shot protocols).
 
@@ -104,7 +106,7 @@ class Segmenter:
                 raise SegtuneError('no words to look for; type --vocab "road, car, tree"')
             words_source = prompts.vocabulary
         sample = image if isinstance(image, Sample) else Sample("image", _as_image(image))
-        system = self.system_for(prompts)
+        system = system or self.system_for(prompts)
         words = self.words(words_source, prompts.templates if prompts else self.templates)
         if resolution is None:
             resolution = prompts.resolution if prompts else self.resolution

@@ -10,6 +10,7 @@ from segtune.eval.evaluate import evaluate_semantic
 from segtune.eval.result import EvaluationProtocol, EvaluationResult
 from segtune.prompts import Prompts
 from segtune.segmenter import Segmenter
+from segtune.systems.base import System
 from segtune.types import Dataset, Resolution, Sample, Segmentation
 
 
@@ -18,6 +19,7 @@ def evaluate(
     dataset: Dataset,
     *,
     prompts: Prompts | None = None,
+    system: System | None = None,
     resolution: Resolution | None = None,
     seen_shift: float | None = None,
     examples: int | Sequence[str] = 6,
@@ -29,6 +31,7 @@ def evaluate(
         model: from `segtune.load`.
         dataset: labelled; its vocabulary is what the model looks for.
         prompts: learned prompts; None is the zero-shot row.
+        system: what answers in place of the prompts or of the zero-training system.
         resolution: overrides that of the prompts or of the model.
         seen_shift: taken off the probabilities of classes tagged "seen"; None takes the system's
             value for prompts that were learned inductively, and 0 otherwise.
@@ -47,11 +50,13 @@ def evaluate(
             sample,
             dataset.vocabulary,
             prompts=prompts,
+            system=system,
             resolution=resolution,
             seen_ids=seen_ids,
             seen_shift=seen_shift,
         )
 
+    answering = system or model.system_for(prompts)
     templates = prompts.templates if prompts is not None else model.templates
     seed = training.get("seed")
     protocol = EvaluationProtocol(
@@ -61,7 +66,7 @@ def evaluate(
         seeds=() if seed is None else (seed,),
         selection="last step" if prompts is not None else "nothing selected",
         weights=f"{model.backbone.name} ({model.backbone.fingerprint})",
-        extra={"system": prompts.system if prompts is not None else "dense-clip"}
+        extra={"system": answering.name}
         | {"seen_shift": seen_shift, "crop_stride": asdict(resolution)["stride"]},
     )
     return evaluate_semantic(
