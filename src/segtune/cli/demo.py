@@ -88,7 +88,7 @@ def run(options: Namespace) -> int:
     _write_pictures(out, zero_shot, fitted)
     _write_report(out / REPORT, [zero_shot, fitted], retention, prompts, options.command)
 
-    print_scores([zero_shot, fitted], title=f"{WORLD}, val, {len(scenes)} images")
+    print_scores([zero_shot, fitted], title=f"{WORLD}, {scenes.split}, {len(scenes)} images")
     rows = [(row.name, *map(percent, _by_words(row).values())) for row in (zero_shot, fitted)]
     print_table(("mIoU", "new words", "known words"), rows)
     print_retention(retention, data=BASE, images=size.base_images)
