@@ -76,8 +76,8 @@ class RPNConfig:
             raise SegtuneError(
                 "static_mode='shallow' keeps one set of prompts; use relationship=False"
             )
-        if self.relationship and self.lora_rank:
-            raise SegtuneError("choose relationship prompts or lora_rank, not both")
+        if self.lora_rank and (self.relationship or self.static_tokens):
+            raise SegtuneError("choose prompts or lora_rank, not both")
 
     def emitting_layers(self, num_layers: int) -> tuple[int, ...]:
         """Returns the 0-based layers after which a relationship prompt is made."""
