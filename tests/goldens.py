@@ -29,13 +29,16 @@ class Golden:
 
     @property
     def config(self) -> dict:
-        """The configuration of the official module."""
-        return self.metadata["config"]
+        """The configuration of the official module: in the header, or `config.json` beside."""
+        if "config" in self.metadata:
+            return self.metadata["config"]
+        return json.loads((self.path.parent / "config.json").read_text())
 
     def part(self, prefix: str) -> dict[str, Tensor]:
-        """Returns the tensors whose names start with `prefix.`, without it."""
+        """Returns the tensors whose names start with `prefix.` or `prefix/`, without it."""
         cut = len(prefix) + 1
-        return {k[cut:]: v for k, v in self.tensors.items() if k.startswith(prefix + ".")}
+        starts = (prefix + ".", prefix + "/")
+        return {k[cut:]: v for k, v in self.tensors.items() if k.startswith(starts)}
 
     def __getitem__(self, name: str) -> Tensor:
         return self.tensors[name]

@@ -60,7 +60,7 @@ def test_windows_agree_with_a_slow_loop(tiny_model, image):
     size = tuple(picture.shape[1:])
     total, count = torch.zeros(3, *size), torch.zeros(size)
     for y1, x1, y2, x2 in windows(size, 32, 16):
-        crop = padded(picture[:, y1:y2, x1:x2], 8)
+        crop = padded(picture[:, y1:y2, x1:x2], 8, system.padding)
         geometry = Geometry(size, size, size)
         logits = system.predict(system.encode(crop[None]), words, [geometry])[0].pixel_logits
         probs = torch.nn.functional.interpolate(logits[None], crop.shape[1:], mode="bilinear")[0]
@@ -74,8 +74,8 @@ def test_windows_agree_with_a_slow_loop(tiny_model, image):
 def test_resize_and_pad(image):
     assert resized(image, 45).shape == (3, 45, 70)
     assert resized(image, 90).shape == (3, 90, 140)
-    assert padded(resized(image, 45), 8).shape == (3, 48, 72)
-    assert torch.equal(padded(torch.ones(3, 8, 8), 8), torch.ones(3, 8, 8))
+    assert padded(resized(image, 45), 8, (118.0,) * 3).shape == (3, 48, 72)
+    assert torch.equal(padded(torch.ones(3, 8, 8), 8, (118.0,) * 3), torch.ones(3, 8, 8))
 
 
 def test_wrong_images_and_words(tiny_model, image):

@@ -16,16 +16,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segtune.backbones.clip_vit import ClipVit
+from segtune.backbones.base import FrozenModel
 from segtune.backbones.hub import DEFAULT_MODEL, load_backbone
 from segtune.errors import SegtuneError
-from segtune.ops.postprocess import semantic
+from segtune.ops import postprocess
 from segtune.ops.windows import merge_windows, windows
 from segtune.prompts import Prompts
-from segtune.systems import build_system
+from segtune.systems import ZERO_SHOT, build_system
 from segtune.systems.base import System, Words
 from segtune.types import (
     Geometry,
+    MaskPrediction,
     Resolution,
     Sample,
     Segmentation,
@@ -39,6 +40,8 @@ from segtune.vocabulary.templates import TemplateSpec, read_templates
 
 WINDOWS_AT_ONCE = 8
 """Windows of one image that go through the model together."""
+PANOPTIC_SCORE = 0.8
+"""Smallest score of a panoptic segment, as in the published pipelines."""
 
 
 class Segmenter:
@@ -59,14 +62,18 @@ class Segmenter:
 
     def __init__(
         self,
-        backbone: ClipVit,
+        backbone: FrozenModel,
         *,
         templates: TemplateSpec = "single",
         resolution: Resolution | None = None,
     ) -> None:
         self.backbone = backbone
         self.templates = read_templates(templates)
-        self.resolution = resolution or Resolution.of(backbone.dense_size)
+        if resolution is None:
+            resolution = Resolution.of(backbone.dense_size)
+            if not backbone.uses_windows:
+                resolution = replace(resolution, crop=None)
+        self.resolution = resolution
         self._systems: dict[int, tuple[Prompts, System]] = {}
         self._zero_shot: System | None = None
         self._words: dict[tuple[Vocabulary, TemplateSet], Words] = {}
@@ -78,6 +85,7 @@ class Segmenter:
         *,
         prompts: Prompts | Path | str | None = None,
         task: Task = "semantic",
+        min_score: float | None = None,
         system: System | None = None,
         resolution: Resolution | None = None,
         seen_ids: Sequence[int] = (),
@@ -89,8 +97,10 @@ class Segmenter:
             image: path, (H, W, 3) uint8 RGB, or a sample.
             vocabulary: words, a built-in name, a file; None takes the words of the prompts.
             prompts: a prompt file; None segments without learned prompts.
-            task: "semantic" labels pixels; "panoptic" adds one segment per stuff class and
-                connected thing; "instance" keeps the things.
+            task: "semantic" labels pixels; "panoptic" adds one segment per stuff class and thing,
+                without overlaps; "instance" gives scored things. Models that score pixels cut
+                their label map into connected regions; models that predict masks rank those.
+            min_score: of panoptic and instance segments; None takes 0.8 and 0.
             system: answers in place of the system of the prompts, with its own learned numbers.
             resolution: overrides that of the prompts and of the model.
             seen_ids: class ids whose probability is lowered by `seen_shift` (zero-shot protocols).
@@ -118,13 +128,9 @@ class Segmenter:
             resolution=resolution,
             seen_ids=seen_ids,
             seen_shift=seen_shift,
-            with_segments=task != "semantic",
+            task=task,
+            min_score=min_score,
         )
-        if task == "instance":
-            things = tuple(
-                s for s in result.segments if words_source.concepts[s.class_id].kind == "thing"
-            )
-            result = replace(result, semantic=None, segments=things)
         source = {
             "model": self.backbone.name,
             "fingerprint": self.backbone.fingerprint,
@@ -139,14 +145,23 @@ class Segmenter:
         key = (vocabulary, templates or self.templates)
         if key not in self._words:
             embeds = embed_vocabulary(self.backbone, *key)
-            self._words[key] = Words(embeds, num_negatives=len(vocabulary.negatives))
+            background: Tensor | None = None
+            if self.backbone.background_word:
+                nothing = Vocabulary.of(self.backbone.background_word)
+                background = embed_vocabulary(self.backbone, nothing, key[1])[0]
+            self._words[key] = Words(
+                embeds,
+                num_negatives=len(vocabulary.negatives),
+                names=(*vocabulary.names, *vocabulary.negatives),
+                background=background,
+            )
         return self._words[key]
 
     def system_for(self, prompts: Prompts | None) -> System:
         """Returns the system that uses these prompts, or the zero-training one."""
         if prompts is None:
             if self._zero_shot is None:
-                self._zero_shot = build_system("dense-clip", self.backbone)
+                self._zero_shot = build_system(ZERO_SHOT[self.backbone.kind], self.backbone)
             return self._zero_shot
         if id(prompts) not in self._systems:
             prompts.check_model(self.backbone.name, self.backbone.fingerprint)
@@ -193,7 +208,8 @@ def segment_pixels(
     resolution: Resolution,
     seen_ids: Sequence[int] = (),
     seen_shift: float = 0.1,
-    with_segments: bool = False,
+    task: Task = "semantic",
+    min_score: float | None = None,
 ) -> Segmentation:
     """Returns the segmentation of an (H, W, 3) uint8 image, by windows where they are needed."""
     original = (image.shape[0], image.shape[1])
@@ -205,7 +221,7 @@ def segment_pixels(
     for start in range(0, len(boxes), WINDOWS_AT_ONCE):
         part = boxes[start : start + WINDOWS_AT_ONCE]
         crops = [picture[:, y1:y2, x1:x2] for y1, x1, y2, x2 in part]
-        batch = torch.stack([padded(crop, system.stride) for crop in crops])
+        batch = torch.stack([padded(crop, system.stride, system.padding) for crop in crops])
         input_size = (batch.shape[2], batch.shape[3])
         geometries = [
             Geometry(original, (crop.shape[1], crop.shape[2]), input_size) for crop in crops
@@ -215,11 +231,44 @@ def segment_pixels(
         "seen_ids": seen_ids,
         "seen_shift": seen_shift,
         "num_negatives": words.num_negatives,
-        "with_segments": with_segments,
     }
+    has_masks = predictions[0].mask_logits is not None
+    if has_masks and task != "semantic":
+        return _masks(predictions[0], vocabulary, words, task, min_score)
+    options["with_segments"] = task != "semantic"
     if len(boxes) == 1:
-        return semantic(predictions[0], vocabulary, **options)
-    return merge_windows(predictions, boxes, vocabulary, original_size=original, **options)
+        result = postprocess.semantic(predictions[0], vocabulary, **options)
+    else:
+        result = merge_windows(predictions, boxes, vocabulary, original_size=original, **options)
+    if task == "instance":
+        kinds = [concept.kind for concept in vocabulary]
+        things = tuple(s for s in result.segments if kinds[s.class_id] == "thing")
+        return replace(result, semantic=None, segments=things)
+    return result
+
+
+def _masks(
+    prediction: MaskPrediction,
+    vocabulary: Vocabulary,
+    words: Words,
+    task: Task,
+    min_score: float | None,
+) -> Segmentation:
+    """Returns the instance or panoptic answer of a model that predicts masks."""
+    if task == "panoptic":
+        return postprocess.panoptic(
+            prediction,
+            vocabulary,
+            min_score=PANOPTIC_SCORE if min_score is None else min_score,
+            num_negatives=words.num_negatives,
+        )
+    return postprocess.instances(
+        prediction,
+        vocabulary,
+        min_score=min_score or 0.0,
+        things_only=True,
+        num_negatives=words.num_negatives,
+    )
 
 
 def resized(image: np.ndarray, short_side: int) -> Tensor:
@@ -233,13 +282,19 @@ def resized(image: np.ndarray, short_side: int) -> Tensor:
     return F.interpolate(tensor, size, mode="bilinear", align_corners=False, antialias=True)[0]
 
 
-def padded(picture: Tensor, stride: int) -> Tensor:
-    """Returns (3, H, W) with both sides rounded up to a multiple of `stride`, grey at the end."""
+def padded(picture: Tensor, stride: int, value: Sequence[float]) -> Tensor:
+    """Returns (3, H, W) with both sides rounded up to a multiple of `stride`, `value` at the end.
+
+    Args:
+        value: one number per channel.
+    """
     bottom, right = (-side % stride for side in picture.shape[1:])
     if not (bottom or right):
         return picture
-    # Near the mean of natural images, so close to zero after normalisation.
-    return F.pad(picture, (0, right, 0, bottom), value=118.0)
+    height, width = picture.shape[1:]
+    result = picture.new_tensor(value)[:, None, None].repeat(1, height + bottom, width + right)
+    result[:, :height, :width] = picture
+    return result
 
 
 def _as_image(image: Path | str | np.ndarray) -> Path | np.ndarray:

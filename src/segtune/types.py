@@ -283,6 +283,10 @@ class MaskPrediction:
         mask_logits: (Q, h, w), unbounded, same frame.
         class_logits: (Q, K + 1), unbounded; the last column is "no object".
         pixel_scores: how dense logits become probabilities, "sigmoid" or "softmax" over K.
+        answers: (Q, K) bool, the classes that each query may answer with; the probability of the
+            others counts as "no object". None where all may.
+        mask_resize: how mask logits get from the model input to the original image; "bicubic" is
+            antialiased.
     """
 
     geometry: Geometry
@@ -290,6 +294,8 @@ class MaskPrediction:
     mask_logits: torch.Tensor | None = None
     class_logits: torch.Tensor | None = None
     pixel_scores: Literal["sigmoid", "softmax"] = "softmax"
+    answers: torch.Tensor | None = None
+    mask_resize: Literal["bilinear", "bicubic"] = "bilinear"
 
     def __post_init__(self) -> None:
         dense, masks = self.pixel_logits is not None, self.mask_logits is not None

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from torch.nn import functional as F
 
 from segtune.errors import SegtuneError
 from segtune.ops.postprocess import instances, label_pixels, panoptic, semantic
+from segtune.ops.resize import to_original
 from segtune.types import IGNORE, Concept, Geometry, MaskPrediction, Vocabulary
 
 PADDED = Geometry(original_size=(29, 41), resized_size=(22, 31), input_size=(24, 32))
@@ -227,6 +230,43 @@ def test_panoptic_negatives_hide_what_they_win_and_nothing_confident_is_empty() 
     )
     assert panoptic(unsure, words(2)).segments == ()
     assert (panoptic(unsure, words(2)).semantic == IGNORE).all()
+
+
+@pytest.mark.parametrize("task", [semantic, instances, panoptic])
+def test_masks_are_resized_as_the_prediction_says(task) -> None:
+    given = mask_prediction()
+    smoothed = replace(given, mask_resize="bicubic")
+    at_original = to_original(given.mask_logits, PADDED, last_step="bicubic")
+    size = PADDED.original_size
+    expected = replace(given, geometry=Geometry(size, size, size), mask_logits=at_original)
+    options = {"min_score": 0.1, "overlap": 0.1} if task is panoptic else {}
+    found, wanted = (task(part, words(12), **options) for part in (smoothed, expected))
+    assert [(s.class_id, s.box_px) for s in found.segments] == [
+        (s.class_id, s.box_px) for s in wanted.segments
+    ]
+    if task is not instances:
+        np.testing.assert_array_equal(found.semantic, wanted.semantic)
+
+
+@pytest.mark.parametrize("task", [semantic, instances, panoptic])
+def test_queries_answer_only_what_they_may(task) -> None:
+    given = mask_prediction()
+    answers = torch.zeros(9, 12, dtype=torch.bool)
+    answers[:5, :6] = True
+    answers[5:, 6:] = True
+    probs = given.class_logits.softmax(-1)
+    allowed = probs[:, :-1] * answers
+    void = 1 - allowed.sum(1, keepdim=True)
+    expected = replace(given, class_logits=torch.cat([allowed, void], 1).log())
+    options = {"min_score": 0.1, "overlap": 0.1} if task is panoptic else {}
+    found = task(replace(given, answers=answers), words(12), **options)
+    wanted = task(expected, words(12), **options)
+    assert [s.class_id for s in found.segments] == [s.class_id for s in wanted.segments]
+    if task is not instances:
+        np.testing.assert_array_equal(found.semantic, wanted.semantic)
+    everything = task(replace(given, answers=torch.ones_like(answers)), words(12), **options)
+    plain = task(given, words(12), **options)
+    assert [s.class_id for s in everything.segments] == [s.class_id for s in plain.segments]
 
 
 @pytest.mark.parametrize("task", [instances, panoptic])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from segtune.ops.resize import bilinear, to_original
+from segtune.ops.resize import bicubic, bilinear, to_original
 from segtune.types import Geometry
 
 
@@ -30,3 +30,15 @@ def test_padding_is_cut_off_before_the_last_step() -> None:
     assert not to_original(logits, geometry).any()
     assert to_original(logits.half(), geometry).dtype == torch.float32
     assert to_original(logits, geometry).shape == (1, 10, 15)
+
+
+def test_bicubic_last_step_is_antialiased_and_leaves_equal_sizes_alone() -> None:
+    logits = torch.randn(3, 8, 9)
+    assert bicubic(logits, (8, 9)) is logits
+    geometry = Geometry(original_size=(5, 6), resized_size=(14, 17), input_size=(16, 18))
+    on_input = F.interpolate(logits[None], (16, 18), mode="bilinear", align_corners=False)
+    expected = F.interpolate(
+        on_input[..., :14, :17], (5, 6), mode="bicubic", align_corners=False, antialias=True
+    )[0]
+    torch.testing.assert_close(to_original(logits, geometry, last_step="bicubic"), expected)
+    assert not torch.allclose(to_original(logits, geometry), expected, atol=1e-2)

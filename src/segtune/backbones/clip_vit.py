@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -45,6 +45,10 @@ class ClipVit(nn.Module):
         >>> clip.block(0, tokens, prompts=torch.zeros(1, 5, 32)).shape
         torch.Size([1, 25, 32])
     """
+
+    kind: ClassVar[str] = "clip-vit"
+    uses_windows: ClassVar[bool] = True
+    background_word: ClassVar[str | None] = None
 
     def __init__(
         self,

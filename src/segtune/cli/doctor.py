@@ -15,7 +15,7 @@ from packaging.version import Version
 
 from segtune.cli.tables import print_table
 from segtune.errors import SegtuneError
-from segtune.vocabulary.embeddings import cache_dir
+from segtune.ops.files import cache_dir
 from segtune.zoo.cards import BUNDLED
 
 PROBLEM = 1

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segtune.cli.values import FORMATS, formats, natural_int, positive_float, positive_int, setting
-from segtune.systems import SYSTEMS
+from segtune.systems import SYSTEMS, ZERO_SHOT
 
 RETENTION_IMAGES = 40
 RETENTION_DATA = "synthetic:base"
@@ -64,7 +64,7 @@ def fit(parser: ArgumentParser) -> None:
         "--out", type=Path, required=True, metavar="FILE", help="prompt file to write"
     )
     parser.add_argument("--force", action="store_true", help="replace an existing FILE")
-    learners = [name for name in SYSTEMS if name != "dense-clip"]
+    learners = [name for name in SYSTEMS if name not in ZERO_SHOT.values()]
     parser.add_argument("--system", choices=learners, default="rpn", help="default: rpn")
     _settings(parser, "option of the system, such as variant=paper; may be repeated")
     number = parser.add_mutually_exclusive_group()

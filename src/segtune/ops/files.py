@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -40,3 +41,8 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def cache_dir() -> Path:
+    """Returns where caches live: `SEGTUNE_CACHE`, else `~/.cache/segtune`."""
+    return Path(os.environ.get("SEGTUNE_CACHE") or Path.home() / ".cache" / "segtune")

@@ -181,7 +181,7 @@ def instances(
         things_only: keep only concepts of kind "thing"; the choice of the top pairs comes first.
         chunk: masks that are resized at a time.
     """
-    mask_logits, class_probs = _masks_of(prediction, len(vocabulary), num_negatives)
+    class_probs = _class_probs_of(prediction, len(vocabulary), num_negatives)
     class_probs = class_probs[:, : len(vocabulary)]
     pair_scores, pairs = class_probs.flatten().topk(min(top, class_probs.numel()))
     by_query: dict[int, list[tuple[int, float]]] = {}
@@ -193,7 +193,7 @@ def instances(
     queries = list(by_query)
     for start in range(0, len(queries), chunk):
         part = queries[start : start + chunk]
-        logits = to_original(mask_logits[part], prediction.geometry)
+        logits = _masks_at_original(prediction, part)
         masks = logits > 0
         inside = (logits.sigmoid() * masks).sum((1, 2)) / masks.sum((1, 2)).clamp(min=1)
         for query, mask, quality in zip(part, masks.cpu().numpy(), inside.tolist(), strict=True):
@@ -224,7 +224,7 @@ def panoptic(
     Args:
         prediction: Q masks with (Q, K + num_negatives + 1) class logits.
     """
-    mask_logits, class_probs = _masks_of(prediction, len(vocabulary), num_negatives)
+    class_probs = _class_probs_of(prediction, len(vocabulary), num_negatives)
     size = prediction.geometry.original_size
     label_map = np.full(size, IGNORE, dtype=np.int32)
     scores, class_ids = class_probs.max(1)
@@ -232,7 +232,7 @@ def panoptic(
     scores, class_ids = scores[keep], class_ids[keep]
     if not len(scores):
         return Segmentation(size, vocabulary, semantic=label_map)
-    mask_probs = to_original(mask_logits[keep], prediction.geometry).sigmoid()
+    mask_probs = _masks_at_original(prediction, keep).sigmoid()
     owner = (scores[:, None, None] * mask_probs).argmax(0)
     things: list[Segment] = []
     stuff: dict[int, tuple[np.ndarray, float]] = {}
@@ -282,10 +282,8 @@ def _label_from_masks(
     prediction: MaskPrediction, seen_ids: Sequence[int], seen_shift: float
 ) -> PixelLabels:
     """Returns the best class by class probability times mask probability, summed over queries."""
-    assert prediction.mask_logits is not None
-    assert prediction.class_logits is not None
-    class_probs = prediction.class_logits.float().softmax(-1)[:, :-1]
-    mask_probs = to_original(prediction.mask_logits, prediction.geometry).sigmoid()
+    class_probs = _class_probs(prediction)[:, :-1]
+    mask_probs = _masks_at_original(prediction, slice(None)).sigmoid()
     shift = torch.zeros(class_probs.shape[1], 1, device=class_probs.device)
     shift[[i for i in seen_ids if i < len(shift)]] = seen_shift
     ids, probs = [], []
@@ -302,16 +300,32 @@ _PIXELS_AT_A_TIME = 1 << 15
 """Pixels whose class scores are formed at once; bounds memory at K * 128 KiB."""
 
 
-def _masks_of(
-    prediction: MaskPrediction, num_classes: int, num_negatives: int
-) -> tuple[Tensor, Tensor]:
-    """Returns (Q, h, w) mask logits and (Q, K + num_negatives + 1) class probabilities."""
-    if prediction.mask_logits is None or prediction.class_logits is None:
+def _class_probs_of(prediction: MaskPrediction, num_classes: int, num_negatives: int) -> Tensor:
+    """Returns (Q, K + num_negatives + 1) class probabilities, after checking their number."""
+    if prediction.class_logits is None:
         raise SegtuneError(
             "this model scores pixels, not masks; use semantic(..., with_segments=True)"
         )
     _check_classes(prediction, num_classes + num_negatives)
-    return prediction.mask_logits, prediction.class_logits.float().softmax(-1)
+    return _class_probs(prediction)
+
+
+def _class_probs(prediction: MaskPrediction) -> Tensor:
+    """Returns (Q, K + 1) class probabilities; what a query may not answer counts as no object."""
+    assert prediction.class_logits is not None
+    probs = prediction.class_logits.float().softmax(-1)
+    if prediction.answers is None:
+        return probs
+    allowed = probs[:, :-1] * prediction.answers
+    return torch.cat([allowed, 1 - allowed.sum(1, keepdim=True)], 1)
+
+
+def _masks_at_original(prediction: MaskPrediction, queries: slice | list[int] | Tensor) -> Tensor:
+    """Returns mask logits (q, H, W) of some queries on the original image."""
+    assert prediction.mask_logits is not None
+    return to_original(
+        prediction.mask_logits[queries], prediction.geometry, last_step=prediction.mask_resize
+    )
 
 
 def _check_classes(prediction: MaskPrediction, expected: int) -> None:

@@ -1,6 +1,8 @@
-"""Bilinear resizing of score maps, and the way back to the original image."""
+"""Resizing of score maps, and the way back to the original image."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -22,18 +24,40 @@ def bilinear(planes: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(planes[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
 
 
-def to_original(logits: Tensor, geometry: Geometry) -> Tensor:
+def bicubic(planes: Tensor, size: tuple[int, int]) -> Tensor:
+    """Returns (N, h, w) planes at `size`, bicubic with antialiasing; as they are where unchanged.
+
+    Example:
+        >>> import torch
+        >>> bicubic(torch.tensor([[[0.0, 0.0, 1.0, 1.0]]]), (1, 2)).shape
+        torch.Size([1, 1, 2])
+    """
+    if tuple(planes.shape[-2:]) == tuple(size):
+        return planes
+    return F.interpolate(
+        planes[:, None], size=size, mode="bicubic", align_corners=False, antialias=True
+    )[:, 0]
+
+
+def to_original(
+    logits: Tensor,
+    geometry: Geometry,
+    *,
+    last_step: Literal["bilinear", "bicubic"] = "bilinear",
+) -> Tensor:
     """Returns logits over the model input as logits over the original image.
 
-    Bilinear to the model input, padding cut off, bilinear to the original size: the two steps of
-    the published pipelines. A step that changes nothing is skipped.
+    Bilinear to the model input, padding cut off, then to the original size: the two steps of the
+    published pipelines. A step that changes nothing is skipped.
 
     Args:
         logits: (N, h, w), unbounded, padding included.
+        last_step: how the second step resizes; "bicubic" (SEEM, X-Decoder) is antialiased.
 
     Returns:
         (N, H, W) float32 on the original image.
     """
     resized_h, resized_w = geometry.resized_size
     planes = bilinear(logits.float(), geometry.input_size)[:, :resized_h, :resized_w]
-    return bilinear(planes, geometry.original_size)
+    resize = bicubic if last_step == "bicubic" else bilinear
+    return resize(planes, geometry.original_size)

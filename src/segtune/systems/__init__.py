@@ -3,27 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from segtune.errors import SegtuneError
 
 if TYPE_CHECKING:
-    from segtune.backbones.clip_vit import ClipVit
+    from segtune.backbones.base import FrozenModel
     from segtune.systems.base import System
 
-SYSTEMS: Mapping[str, str] = {
-    "rpn": "relationship prompts in every layer (variant=released or paper), linear head",
-    "zegclip": "static deep prompts (variant=deep or shallow), cross-attention decoder",
-    "vpt": "static prompts (variant=deep or shallow), linear head",
-    "lora": "low-rank adaptation of the image tower, linear head",
-    "lpm": "the linear head alone",
-    "dense-clip": "nothing is learned; patches of the last value path against the words",
+
+@dataclass(frozen=True)
+class SystemCard:
+    """What a system learns, and on which kinds of frozen model (`FrozenModel.kind`)."""
+
+    kinds: tuple[str, ...]
+    learns: str
+
+
+SEEM = ("seem",)
+CLIP = ("clip-vit",)
+
+
+SYSTEMS: Mapping[str, SystemCard] = {
+    "ssprompt": SystemCard(SEEM, "query and class embeddings (SpaPrompt and SemPrompt)"),
+    "spaprompt": SystemCard(SEEM, "query embeddings"),
+    "semprompt": SystemCard(SEEM, "class embeddings"),
+    "coop": SystemCard(SEEM, "word vectors before the class names"),
+    "locn": SystemCard(SEEM, "the word vectors of the class names"),
+    "vspl": SystemCard(SEEM, "the places of point prompts"),
+    "seem": SystemCard(SEEM, "nothing: the model as it is"),
+    "rpn": SystemCard(
+        CLIP, "relationship prompts per layer (variant=released or paper), linear head"
+    ),
+    "zegclip": SystemCard(
+        CLIP, "static deep prompts (variant=deep or shallow), cross-attention decoder"
+    ),
+    "vpt": SystemCard(CLIP, "static prompts (variant=deep or shallow), linear head"),
+    "lora": SystemCard(CLIP, "low-rank adaptation of the image tower, linear head"),
+    "lpm": SystemCard(CLIP, "the linear head alone"),
+    "dense-clip": SystemCard(CLIP, "nothing: patches of the last layer against the words"),
 }
-"""Name -> what is learned."""
+"""Name -> what is learned on what."""
+
+ZERO_SHOT: Mapping[str, str] = {"clip-vit": "dense-clip", "seem": "seem"}
+"""Kind of frozen model -> the system that answers without learned prompts."""
+
+
+def systems_for(kind: str) -> list[str]:
+    """Returns the systems that learn something on a kind of frozen model.
+
+    Example:
+        >>> systems_for("clip-vit")
+        ['rpn', 'zegclip', 'vpt', 'lora', 'lpm']
+    """
+    nothing = ZERO_SHOT.values()
+    return [name for name, card in SYSTEMS.items() if kind in card.kinds and name not in nothing]
 
 
 def build_system(
-    name: str, backbone: ClipVit, options: Mapping[str, Any] | None = None, *, seed: int = 0
+    name: str, backbone: FrozenModel, options: Mapping[str, Any] | None = None, *, seed: int = 0
 ) -> System:
     """Returns a system with fresh prompts on a frozen backbone.
 
@@ -34,15 +73,28 @@ def build_system(
         seed: of the initial prompts.
 
     Raises:
-        SegtuneError: unknown system or option.
+        SegtuneError: unknown system or option, or a system for another kind of model.
     """
     if name not in SYSTEMS:
         raise SegtuneError(f"there is no system {name!r}; choose one of {', '.join(SYSTEMS)}")
+    kinds = SYSTEMS[name].kinds
+    if backbone.kind not in kinds:
+        raise SegtuneError(
+            f"{name} runs on a model of kind {' or '.join(kinds)} but {backbone.name} is of kind "
+            f"{backbone.kind}; choose a model with --model, or one of "
+            f"{', '.join(systems_for(backbone.kind))}"
+        )
+    model: Any = backbone
+    if backbone.kind == "seem":
+        from segtune.systems.ssprompt import PromptedSeem
+        from segtune.systems.ssprompt.config import configure as configure_seem
+
+        return PromptedSeem(model, configure_seem(name, options), name=name, seed=seed)
     if name == "dense-clip":
         from segtune.systems.rpn.dense_clip import DenseClip, DenseClipConfig
 
-        return DenseClip(backbone, DenseClipConfig(**dict(options or {})))
+        return DenseClip(model, DenseClipConfig(**dict(options or {})))
     from segtune.systems.rpn.config import configure
     from segtune.systems.rpn.model import PromptedClip
 
-    return PromptedClip(backbone, configure(name, options), name=name, seed=seed)
+    return PromptedClip(model, configure(name, options), name=name, seed=seed)

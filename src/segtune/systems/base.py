@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from segtune.errors import WeightsError
-from segtune.types import Features, Geometry, Instance, MaskPrediction
+from segtune.ops.set_loss import MaskTargets
+from segtune.types import Features, Geometry, MaskPrediction
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,20 @@ class Words:
     Attributes:
         embeds: (K, k), unit length.
         num_negatives: how many of the last rows are negatives, which compete but are no answer.
+        names: of the K classes, negatives included; prompts that are learned per class find their
+            rows by it. Empty where nobody asks.
+        background: (k,), what "none of them" is for models that compare it with a word.
     """
 
     embeds: Tensor
     num_negatives: int = 0
+    names: tuple[str, ...] = ()
+    background: Tensor | None = None
+
+    def subset(self, ids: Sequence[int]) -> Words:
+        """Returns the words of the given class ids, without negatives."""
+        names = tuple(self.names[i] for i in ids) if self.names else ()
+        return Words(self.embeds[list(ids)], names=names, background=self.background)
 
 
 @dataclass(frozen=True)
@@ -40,12 +51,12 @@ class Targets:
     Attributes:
         semantic: (B, H, W) int64; `IGNORE` (-1) where unlabelled, `segtune.ops.labels.PSEUDO` (-2)
             where the system may label the pixel itself (self-training).
-        instances: per image, the annotated objects, for systems that predict masks.
+        masks: per image, the annotated objects, for systems that predict masks.
         pseudo_ids: classes that self-training may give to `PSEUDO` pixels.
     """
 
     semantic: Tensor
-    instances: Sequence[Sequence[Instance]] = ()
+    masks: Sequence[MaskTargets] = ()
     pseudo_ids: tuple[int, ...] = ()
 
 
@@ -86,6 +97,14 @@ class System(nn.Module, ABC):
     @abstractmethod
     def stride(self) -> int:
         """Both sides of an input must be multiples of this many pixels."""
+
+    @property
+    def padding(self) -> tuple[float, float, float]:
+        """Value of padded pixels, 0..255: near the mean of natural images, so near zero inside."""
+        return (118.0, 118.0, 118.0)
+
+    def start(self, words: Words, *, seed: int) -> None:
+        """Sets initial values that depend on the words of the fit; by default there are none."""
 
     def parameter_groups(self, lr: float, weight_decay: float) -> list[dict[str, Any]]:
         """Returns optimiser groups over the learned parameters; systems override the rates."""

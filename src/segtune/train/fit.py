@@ -6,7 +6,7 @@ learned. The same function trains on whole data sets (`views=0`: fresh views in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,12 +18,22 @@ from segtune.data.samples import Subset
 from segtune.data.shots import by_class, by_image
 from segtune.errors import SegtuneError
 from segtune.ops.labels import inductive_labels, transductive_labels
+from segtune.ops.set_loss import MaskTargets, select_classes
 from segtune.prompts import Prompts
 from segtune.segmenter import Segmenter
-from segtune.systems import build_system
+from segtune.systems import build_system, systems_for
 from segtune.systems.base import System, Targets, Words
 from segtune.train.loop import Batch, LoopConfig, optimise
-from segtune.train.views import EncodedViews, ViewConfig, Views, encode, labels_of
+from segtune.train.views import (
+    EncodedViews,
+    ViewConfig,
+    Views,
+    encode,
+    labels_of,
+    on_device,
+    rounded_up,
+    same_size,
+)
 from segtune.types import Dataset, Resolution, TemplateSet
 from segtune.vocabulary.templates import TemplateSpec, read_templates
 
@@ -41,7 +51,8 @@ class FitConfig:
         loop: optimiser, schedule, steps.
         batch: views per step.
         views: augmented views per image whose features are computed once; 0 draws fresh ones.
-        short_side, crop: pixels, see `ViewConfig`; None takes the model's resolution.
+        short_side, crop: pixels, see `ViewConfig`; None takes the model's resolution, which is the
+            whole image for models that do not look through windows.
         scale, flip, distort: see `ViewConfig`.
         setting: "supervised" learns from all labels; "inductive" shows only classes tagged "seen";
             "transductive" adds, in the second half, self-made labels on pixels of the other
@@ -69,14 +80,15 @@ class Stage:
     seen_ids: tuple[int, ...] | None = None
     unseen_ids: tuple[int, ...] = ()
 
-    def targets(self, labels: torch.Tensor) -> Targets:
-        """Returns the targets of label maps (B, H, W) in the ids of the full vocabulary."""
+    def targets(self, labels: torch.Tensor, masks: Sequence[MaskTargets]) -> Targets:
+        """Returns the targets of label maps (B, H, W) and objects in ids of the full vocabulary."""
         if self.seen_ids is not None:
-            return Targets(inductive_labels(labels, self.seen_ids))
+            masks = [select_classes(objects, self.seen_ids) for objects in masks]
+            return Targets(inductive_labels(labels, self.seen_ids), masks)
         if self.unseen_ids:
             marked = transductive_labels(labels, self.unseen_ids)
             return Targets(marked, pseudo_ids=self.unseen_ids)
-        return Targets(labels)
+        return Targets(labels, masks)
 
 
 def fit(
@@ -130,19 +142,30 @@ def fit(
     template_set = read_templates(templates) if templates is not None else model.templates
     few = few_shot(dataset, shots, by=shots_by, seed=seed)
     short_side = config.short_side or model.resolution.short_side
-    crop = config.crop or min(short_side, model.resolution.crop or short_side)
+    crop = config.crop
     stride = model.backbone.patch_size
-    crop = max(crop // stride * stride, stride)
+    if crop is None and model.backbone.uses_windows:
+        crop = min(short_side, model.resolution.crop or short_side)
+    if crop is not None:
+        crop = max(crop // stride * stride, stride)
 
     given = dict(options or {})
-    if system in ("rpn",):  # the pixel knowledge lives on the grid of the training views
+    # The pixel knowledge of RPN lives on the grid of the training views.
+    if system == "rpn" and crop is not None:
         given.setdefault("train_grid", (crop // stride, crop // stride))
+    setting = resolve_setting(config.setting, dataset)
+    if model.backbone.kind in ("seem", "sam", "sam3"):  # one learned row per class of the fit
+        given.setdefault("classes", fit_classes(dataset, setting))
     learner = build_system(system, model.backbone, given, seed=seed)
     if learner.num_learned() == 0:
-        raise SegtuneError(f"{system} learns nothing; choose rpn, zegclip, vpt, lora or lpm")
-
-    setting = resolve_setting(config.setting, dataset)
+        raise SegtuneError(
+            f"{system} learns nothing; choose {', '.join(systems_for(model.backbone.kind))}"
+        )
     stages = make_stages(model, dataset, template_set, setting)
+    learner.start(stages[-1].words, seed=seed)
+    resolution = Resolution.of(short_side, crop=crop)
+    if not model.backbone.uses_windows:
+        resolution = replace(resolution, crop=None)
     view_config = ViewConfig(short_side, crop, config.scale, config.flip, config.distort)
     views = Views(few, view_config, seed=seed)
     batch_at = _batches(
@@ -168,7 +191,7 @@ def fit(
             tensors=learner.learned(),
             vocabulary=dataset.vocabulary,
             templates=template_set,
-            resolution=Resolution.of(short_side, crop=crop),
+            resolution=resolution,
             training=training,
         )
 
@@ -228,21 +251,26 @@ def resolve_setting(setting: Setting, dataset: Dataset) -> Setting:
     return setting
 
 
+def fit_classes(dataset: Dataset, setting: Setting) -> tuple[str, ...]:
+    """Returns the names of the classes that labels are shown of."""
+    hidden = () if setting == "supervised" else dataset.vocabulary.ids_in("unseen")
+    return tuple(c.name for i, c in enumerate(dataset.vocabulary) if i not in set(hidden))
+
+
 def make_stages(
     model: Segmenter, dataset: Dataset, templates: TemplateSet, setting: Setting
 ) -> tuple[Stage, Stage]:
     """Returns what the first and the second half of a run see."""
     vocabulary = replace(dataset.vocabulary, negatives=())
+    words = model.words(vocabulary, templates)
     if setting == "supervised":
-        whole = Stage(model.words(vocabulary, templates))
-        return whole, whole
+        return Stage(words), Stage(words)
     unseen = vocabulary.ids_in("unseen")
     seen = tuple(i for i in range(len(vocabulary)) if i not in set(unseen))
-    embeds = model.words(vocabulary, templates).embeds
-    inductive = Stage(Words(embeds[list(seen)]), seen_ids=seen)
+    inductive = Stage(words.subset(seen), seen_ids=seen)
     if setting == "inductive":
         return inductive, inductive
-    return inductive, Stage(Words(embeds), unseen_ids=unseen)
+    return inductive, Stage(words, unseen_ids=unseen)
 
 
 def _batches(
@@ -273,10 +301,14 @@ def _batches(
         if pool is not None:
             draws = torch.randint(pool.num_views, (world * config.batch,), generator=generator)
             numbers = draws[rank::world].tolist()
-            features, labels = pool.batch(list(zip(images, numbers, strict=True)))
+            features, labels, masks = pool.batch(list(zip(images, numbers, strict=True)))
         else:
             drawn = [views.view(image, step) for image in images]
+            if views.config.crop is None:
+                sizes = [view.labels.shape for view in drawn]
+                drawn = same_size(drawn, rounded_up(sizes, system.stride), system.padding)
             features, labels = encode(system, drawn), labels_of(system, drawn)
-        return Batch(features, stage.words, stage.targets(labels))
+            masks = [on_device(view.masks, labels.device) for view in drawn]
+        return Batch(features, stage.words, stage.targets(labels, masks))
 
     return batch_at

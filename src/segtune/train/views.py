@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
@@ -26,8 +27,9 @@ from segtune.data.transforms import (
     Transform,
 )
 from segtune.errors import DataError
+from segtune.ops.set_loss import MaskTargets
 from segtune.systems.base import System
-from segtune.types import Dataset, Features
+from segtune.types import IGNORE, Dataset, Features
 
 PAD_VALUE = 118.0
 """Grey of padded pixels, 0..255: near zero once a model has normalised it."""
@@ -39,14 +41,14 @@ class ViewConfig:
 
     Attributes:
         short_side: pixels of the shorter side before the random factor.
-        crop: side of the square view in pixels.
+        crop: side of the square view in pixels; None shows the whole image.
         scale: range of the random factor.
         flip: mirror half of the views.
         distort: change colours (brightness, contrast, saturation, hue).
     """
 
     short_side: int
-    crop: int
+    crop: int | None
     scale: tuple[float, float] = (0.75, 1.5)
     flip: bool = True
     distort: bool = True
@@ -54,10 +56,17 @@ class ViewConfig:
 
 @dataclass(frozen=True)
 class View:
-    """One training view: pixels (3, c, c) float32 0..255 and labels (c, c) int64."""
+    """One training view.
+
+    Attributes:
+        pixels: (3, h, w) float32, 0..255.
+        labels: (h, w) int64.
+        masks: the annotated objects, masks (N, h, w) bool.
+    """
 
     pixels: Tensor
     labels: Tensor
+    masks: MaskTargets
 
 
 class Views:
@@ -73,14 +82,15 @@ class Views:
     ) -> None:
         self.dataset, self.config, self.seed, self.relabel = dataset, config, seed, relabel
         steps: list[Transform] = [
-            RandomScale(config.short_side, 4 * config.short_side, ratio=config.scale),
-            RandomCrop((config.crop, config.crop)),
+            RandomScale(config.short_side, 4 * config.short_side, ratio=config.scale)
         ]
+        crop = None if config.crop is None else (config.crop, config.crop)
+        steps += [RandomCrop(crop)] if crop else []
         steps += [RandomFlip()] if config.flip else []
         steps += [PhotometricDistortion()] if config.distort else []
-        self._pipeline = Pipeline(
-            (*steps, Normalize((PAD_VALUE,) * 3, (1.0,) * 3), Pad((config.crop, config.crop)))
-        )
+        steps += [Normalize((PAD_VALUE,) * 3, (1.0,) * 3)]
+        steps += [Pad(crop)] if crop else []
+        self._pipeline = Pipeline(tuple(steps))
         self._read: dict[int, Example] = {}
 
     def view(self, index: int, number: int, *, keep: bool = False) -> View:
@@ -99,7 +109,14 @@ class Views:
         generator = torch.Generator().manual_seed(key % (2**63))
         example = self._pipeline(example, generator)
         assert example.semantic is not None
-        return View(example.image + PAD_VALUE, self.relabel(example.semantic))
+        real = example.masks.flatten(1).any(1) & ~example.is_crowd
+        masks = MaskTargets(example.class_ids[real], example.masks[real])
+        return View(example.image + PAD_VALUE, self.relabel(example.semantic), masks)
+
+    def largest(self, pairs: Sequence[tuple[int, int]], *, stride: int) -> tuple[int, int]:
+        """Returns (height, width) that holds all these views, in multiples of `stride`."""
+        sizes = [self.view(image, number, keep=True).labels.shape for image, number in pairs]
+        return rounded_up(sizes, stride)
 
 
 class EncodedViews:
@@ -121,25 +138,56 @@ class EncodedViews:
         self.num_views, self.num_images = num_views, len(views.dataset)
         pairs = [(i, v) for i in range(self.num_images) for v in range(num_views)]
         self._features: list[dict[str, Tensor]] = []
-        self._labels: list[Tensor] = []
+        self._views: list[tuple[Tensor, MaskTargets]] = []
+        size = None if views.config.crop else views.largest(pairs, stride=system.stride)
         starts = range(0, len(pairs), at_once)
         bar = tqdm(starts, "encode images", disable=None if progress else True, delay=2)
         for start in bar:
             part = [views.view(i, v, keep=True) for i, v in pairs[start : start + at_once]]
+            part = same_size(part, size, system.padding)
             features = encode(system, part)
             self._grid, self._key = features.grid, features.key
             for row in range(len(part)):
                 self._features.append({k: t[row].clone() for k, t in features.tensors.items()})
-            self._labels += [view.labels for view in part]
+            self._views += [(view.labels, view.masks) for view in part]
 
-    def batch(self, pairs: Sequence[tuple[int, int]]) -> tuple[Features, Tensor]:
-        """Returns the features and labels (B, c, c) of (image, view) pairs."""
+    def batch(self, pairs: Sequence[tuple[int, int]]) -> tuple[Features, Tensor, list[MaskTargets]]:
+        """Returns the features, labels (B, h, w) and objects of (image, view) pairs."""
         rows = [i * self.num_views + v for i, v in pairs]
         names = self._features[0]
         tensors = {name: torch.stack([self._features[r][name] for r in rows]) for name in names}
-        labels = torch.stack([self._labels[r] for r in rows])
+        labels = torch.stack([self._views[r][0] for r in rows])
         device = next(iter(tensors.values())).device
-        return Features(tensors, self._grid, self._key), labels.to(device)
+        masks = [on_device(self._views[r][1], device) for r in rows]
+        return Features(tensors, self._grid, self._key), labels.to(device), masks
+
+
+def rounded_up(sizes: Sequence[Sequence[int]], stride: int) -> tuple[int, int]:
+    """Returns the smallest (height, width) in multiples of `stride` that holds all sizes."""
+    height, width = (max(side) for side in zip(*sizes, strict=True))
+    return -(-height // stride) * stride, -(-width // stride) * stride
+
+
+def same_size(
+    views: Sequence[View], size: tuple[int, int] | None, padding: Sequence[float]
+) -> list[View]:
+    """Returns the views padded at the right and bottom to (height, width); as they are for None."""
+    if size is None:
+        return list(views)
+    result = []
+    for view in views:
+        bottom, right = (a - b for a, b in zip(size, view.labels.shape, strict=True))
+        edge = (0, right, 0, bottom)
+        value = torch.tensor(padding)[:, None, None]
+        pixels = F.pad(view.pixels - value, edge) + value
+        masks = MaskTargets(view.masks.class_ids, F.pad(view.masks.masks, edge))
+        result.append(View(pixels, F.pad(view.labels, edge, value=IGNORE), masks))
+    return result
+
+
+def on_device(masks: MaskTargets, device: torch.device) -> MaskTargets:
+    """Returns the objects on a device."""
+    return MaskTargets(masks.class_ids.to(device), masks.masks.to(device))
 
 
 def encode(system: System, views: Sequence[View]) -> Features:

@@ -19,21 +19,16 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 from tqdm import tqdm
 
-from segtune.backbones.clip_vit import ClipVit
-from segtune.ops.files import atomic_write
+from segtune.backbones.base import FrozenModel
+from segtune.ops.files import atomic_write, cache_dir
 from segtune.types import TemplateSet, Vocabulary
 
 BATCH = 256
 """Sentences that are encoded together."""
 
 
-def cache_dir() -> Path:
-    """Returns where caches live: `SEGTUNE_CACHE`, else `~/.cache/segtune`."""
-    return Path(os.environ.get("SEGTUNE_CACHE") or Path.home() / ".cache" / "segtune")
-
-
 def embed_vocabulary(
-    clip: ClipVit,
+    model: FrozenModel,
     vocabulary: Vocabulary,
     templates: TemplateSet,
     *,
@@ -43,7 +38,7 @@ def embed_vocabulary(
     """Returns (K + negatives, k) unit vectors on the device of the model, negatives last.
 
     Args:
-        clip: the frozen model; its fingerprint is part of the cache key.
+        model: the frozen model; its fingerprint is part of the cache key.
         vocabulary: K concepts and possibly negatives.
         templates: sentences around the names.
         cache: folder; `cache_dir()` where None.
@@ -51,14 +46,14 @@ def embed_vocabulary(
     """
     groups = [concept.names for concept in vocabulary] + [(word,) for word in vocabulary.negatives]
     if not use_cache:
-        return _encode(clip, groups, templates)
+        return _encode(model, groups, templates)
     key = json.dumps([groups, templates.sentences, "v1"], ensure_ascii=False)
     name = hashlib.sha256(key.encode()).hexdigest()[:24]
-    file = (cache or cache_dir()) / "text" / clip.fingerprint / f"{name}.safetensors"
-    stored = _read(file, rows=len(groups), width=clip.joint_width)
+    file = (cache or cache_dir()) / "text" / model.fingerprint / f"{name}.safetensors"
+    stored = _read(file, rows=len(groups), width=model.joint_width)
     if stored is not None:
-        return stored.to(clip.device)
-    embeds = _encode(clip, groups, templates)
+        return stored.to(model.device)
+    embeds = _encode(model, groups, templates)
     if os.access(_existing_parent(file), os.W_OK):  # a read-only home just means no cache
         with atomic_write(file) as temporary:
             temporary.write_bytes(save({"embeds": embeds.cpu().contiguous()}))
@@ -83,7 +78,7 @@ def _existing_parent(path: Path) -> Path:
 
 
 @torch.no_grad()
-def _encode(clip: ClipVit, groups: list[tuple[str, ...]], templates: TemplateSet) -> Tensor:
+def _encode(model: FrozenModel, groups: list[tuple[str, ...]], templates: TemplateSet) -> Tensor:
     filled = [[s for name in names for s in templates.fill(name)] for names in groups]
     # Equal lengths together: less padding, and each sentence is encoded once.
     sentences = sorted({s for group in filled for s in group}, key=lambda s: (len(s), s))
@@ -91,8 +86,8 @@ def _encode(clip: ClipVit, groups: list[tuple[str, ...]], templates: TemplateSet
     rows = []
     starts = range(0, len(sentences), BATCH)
     for start in tqdm(starts, "encode words", disable=None if len(starts) > 20 else True):
-        tokens = clip.tokenize(sentences[start : start + BATCH])
-        rows.append(F.normalize(clip.encode_text(tokens).float(), dim=-1))
+        tokens = model.tokenize(sentences[start : start + BATCH])
+        rows.append(F.normalize(model.encode_text(tokens).float(), dim=-1))
     encoded = torch.cat(rows)
     means = [encoded[[row_of[s] for s in group]].mean(0) for group in filled]
     return F.normalize(torch.stack(means), dim=-1)

@@ -3,7 +3,8 @@
     synthetic:base   synthetic:fog?size=128   synthetic:longtail?size=96x128&length=50&seed=3
 
 Options are `size` (one side, or HEIGHTxWIDTH), `length` (number of samples), `seed`, and, as 0 or
-1, `reveal` (label in training what the world hides there) and `stuff_regions` (panoptic labels).
+1, `reveal` (label in training what the world hides there), `stuff_regions` (panoptic labels) and
+`stored` (render all scenes once and keep them in the cache of segtune).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 from segtune.errors import DataError
 
 if TYPE_CHECKING:
-    from segtune.data.synthetic.dataset import SyntheticDataset
+    from segtune.types import Dataset
 
 PREFIX = "synthetic:"
 FORMS = {
@@ -24,6 +25,7 @@ FORMS = {
     "seed": r"\d+",
     "reveal": "[01]",
     "stuff_regions": "[01]",
+    "stored": "[01]",
 }
 
 
@@ -34,7 +36,7 @@ def splits() -> tuple[str, ...]:
     return tuple(SPLIT_LENGTHS)
 
 
-def read(world: str, options: Mapping[str, str], *, split: str | None = None) -> SyntheticDataset:
+def read(world: str, options: Mapping[str, str], *, split: str | None = None) -> Dataset:
     """Returns one split of the world called `world`; "train" where `split` is None."""
     from segtune.data.synthetic.dataset import SyntheticDataset
 
@@ -42,11 +44,11 @@ def read(world: str, options: Mapping[str, str], *, split: str | None = None) ->
         if option not in FORMS or not re.fullmatch(FORMS[option], value):
             raise DataError(
                 f"{option}={value} is not an option of {PREFIX}{world}; possible are size=192 or "
-                "size=128x192, length=100, seed=3, reveal=1 and stuff_regions=1"
+                "size=128x192, length=100, seed=3, reveal=1, stuff_regions=1 and stored=1"
             )
     height, _, width = options.get("size", "192").partition("x")
     length = options.get("length")
-    return SyntheticDataset(
+    dataset = SyntheticDataset(
         world,
         split=split or "train",
         size=(int(height), int(width or height)),
@@ -55,3 +57,8 @@ def read(world: str, options: Mapping[str, str], *, split: str | None = None) ->
         reveal=options.get("reveal") == "1",
         stuff_regions=options.get("stuff_regions") == "1",
     )
+    if options.get("stored") != "1":
+        return dataset
+    from segtune.data.synthetic.store import StoredScenes
+
+    return StoredScenes(dataset)

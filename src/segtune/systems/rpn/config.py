@@ -9,11 +9,11 @@ is read (linear projection module, its training-free form, ZegCLIP's decoder), a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from types import UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from segtune.errors import SegtuneError
+from segtune.systems.options import checked
 
 
 @dataclass(frozen=True)
@@ -155,30 +155,4 @@ def configure(system: str, options: Mapping[str, Any] | None = None) -> RPNConfi
     variant = options.pop("variant", next(iter(presets)))
     if variant not in presets:
         raise SegtuneError(f"{system} has no variant {variant!r}; choose {' or '.join(presets)}")
-    known = {field.name for field in fields(RPNConfig)}
-    if unknown := sorted(set(options) - known):
-        raise SegtuneError(
-            f"{system} has no option {', '.join(unknown)}; options are {', '.join(sorted(known))}"
-        )
-    hints = get_type_hints(RPNConfig)
-    for field in fields(RPNConfig):
-        if field.name in options and not _fits(options[field.name], hints[field.name]):
-            raise SegtuneError(
-                f"{system} option {field.name}={options[field.name]!r}; expected {field.type}"
-            )
-    if "train_grid" in options:
-        options["train_grid"] = tuple(options["train_grid"])
-    return replace(presets[variant], **options)
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """Whether a plain value is of the type of a config field; whole numbers do as floats."""
-    members = get_args(hint)
-    if get_origin(hint) is Literal:
-        return value in members
-    if get_origin(hint) is UnionType:
-        return any(_fits(value, member) for member in members)
-    if get_origin(hint) is tuple:
-        is_row = isinstance(value, list | tuple) and len(value) == len(members)
-        return is_row and all(map(_fits, value, members))
-    return type(value) is hint or (hint is float and type(value) is int)
+    return replace(presets[variant], **checked(RPNConfig, system, options))

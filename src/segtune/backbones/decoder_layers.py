@@ -1,0 +1,62 @@
+"""The layers of the masked-attention decoder: attention and FFN, each post-norm."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class DecoderLayer(nn.Module):
+    """Cross-attention, attention among queries and tokens, FFN; each post-norm."""
+
+    def __init__(self, width: int, num_heads: int, feedforward: int) -> None:
+        super().__init__()
+        self.cross = MultiHeadAttention(width, num_heads)
+        self.self_attention = MultiHeadAttention(width, num_heads)
+        self.feedforward = FeedForward(width, feedforward)
+
+    def among(self, content: Tensor, places: Tensor, own: int, is_open: Tensor | None) -> Tensor:
+        """Returns the first `own` of the rows (G, N, D) after they have attended to all rows."""
+        placed = content + places
+        keys, values = self.self_attention.keys_values(placed, content)
+        x = self.self_attention(content[:, :own], placed[:, :own], keys, values, is_open)
+        return self.feedforward(x)
+
+
+class MultiHeadAttention(nn.Module):
+    """Multi-head attention with a residual and a LayerNorm after it."""
+
+    def __init__(self, width: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.project_out = nn.Linear(width, width)
+        self.norm = nn.LayerNorm(width)
+        nn.init.xavier_uniform_(self.qkv.weight)
+
+    def _projected(self, x: Tensor, part: int) -> Tensor:
+        weight, bias = self.qkv.weight.chunk(3)[part], self.qkv.bias.chunk(3)[part]
+        return F.linear(x, weight, bias).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+
+    def keys_values(self, placed: Tensor, content: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns keys and values, (B, heads, S, D / heads); `placed` includes positions."""
+        return self._projected(placed, 1), self._projected(content, 2)
+
+    def forward(
+        self, x: Tensor, placed: Tensor, keys: Tensor, values: Tensor, is_open: Tensor | None
+    ) -> Tensor:
+        """x, placed and result: (B, Q, D). is_open: (B, 1, Q, S) bool, a row is never all False."""
+        query = self._projected(placed, 0)
+        mixed = F.scaled_dot_product_attention(query, keys, values, attn_mask=is_open)
+        return self.norm(x + self.project_out(mixed.transpose(1, 2).flatten(2)))
+
+
+class FeedForward(nn.Module):
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.expand = nn.Linear(width, hidden)
+        self.shrink = nn.Linear(hidden, width)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(x + self.shrink(F.relu(self.expand(x))))

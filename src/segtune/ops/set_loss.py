@@ -1,0 +1,397 @@
+"""The loss of models that predict a set of masks, and its targets.
+
+Hungarian matching, cross-entropy over all queries, binary cross-entropy and dice of the matched
+masks at sampled points: the settings of Mask2Former, X-Decoder and SEEM. MaskFormer's focal term is
+left out. All predictions and masks lie over the model input, padding included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.nn import functional as F
+
+from segtune.ops.matching import Match, assign, match_costs
+from segtune.ops.point_sampling import random_points, sample_points, uncertain_points
+from segtune.types import IGNORE, Instance
+
+
+@dataclass(frozen=True)
+class SetLossConfig:
+    """Weights and points of the loss; the defaults are the official ones of Mask2Former and SEEM.
+
+    Attributes:
+        class_weight, mask_weight, dice_weight: of the three losses and of the same three terms of
+            the matching cost. SSPrompt names no dice term: `dice_weight=0` follows its text.
+        no_object_weight: weight of the "no object" column in the cross-entropy.
+        num_points: points per mask, in the cost and in the loss.
+        oversample: candidates per point among which the uncertain ones are searched.
+        importance: share of the points that are uncertain ones; the rest is uniform.
+        dense: our choice, off in the official code: mask predictions with at most `num_points`
+            pixels are compared at all of them, with the mean of the target inside each, which is
+            faster than sampling there and needs no randomness. Larger ones are sampled as always.
+    """
+
+    class_weight: float = 2.0
+    mask_weight: float = 5.0
+    dice_weight: float = 5.0
+    no_object_weight: float = 0.1
+    num_points: int = 12544  # 112 x 112
+    oversample: float = 3.0
+    importance: float = 0.75
+    dense: bool = False
+
+    def __post_init__(self) -> None:
+        if self.num_points < 1 or self.oversample < 1 or not 0 <= self.importance <= 1:
+            raise ValueError(
+                f"num_points={self.num_points}, oversample={self.oversample}, importance="
+                f"{self.importance}; expected num_points >= 1, oversample >= 1, importance in 0..1"
+            )
+
+
+@dataclass(frozen=True)
+class MaskTargets:
+    """The objects of one image.
+
+    Attributes:
+        class_ids: (N,) int64 in 0..K-1.
+        masks: (N, H, W), bool or 0..1, over the model input, at any size; one size per batch.
+    """
+
+    class_ids: Tensor
+    masks: Tensor
+
+    def __post_init__(self) -> None:
+        if self.masks.ndim != 3 or self.class_ids.shape != self.masks.shape[:1]:
+            raise ValueError(
+                f"class_ids {tuple(self.class_ids.shape)} and masks {tuple(self.masks.shape)} do "
+                "not belong together; expected (N,) and (N, H, W)"
+            )
+
+    def __len__(self) -> int:
+        return len(self.class_ids)
+
+
+class SetPrediction(NamedTuple):
+    """What one prediction head says about a batch.
+
+    Attributes:
+        class_logits: (B, Q, K + 1), unbounded, the last column is "no object".
+        mask_logits: (B, Q, h, w), unbounded.
+    """
+
+    class_logits: Tensor
+    mask_logits: Tensor
+
+
+class LossPoints(NamedTuple):
+    """Points of one head for a loss without randomness; (x, y) in 0..1.
+
+    Attributes:
+        matching: (B, P, 2), or (1, P, 2) for all images.
+        losses: (M, P, 2) for the M matched masks, image by image, queries ascending in each.
+    """
+
+    matching: Tensor
+    losses: Tensor
+
+
+def targets_from_semantic(labels: Tensor) -> list[MaskTargets]:
+    """Returns one mask per class that occurs, for each image of the batch.
+
+    Unlabelled pixels are outside of every mask, so they count as background of all of them.
+
+    Args:
+        labels: (B, H, W) int64, negative where unlabelled.
+
+    Example:
+        >>> targets = targets_from_semantic(torch.tensor([[[3, 3, -1, 0]]]))[0]
+        >>> targets.class_ids.tolist(), targets.masks[1].tolist()
+        ([0, 3], [[True, True, False, False]])
+    """
+    targets = []
+    for image_labels in labels:
+        ids = image_labels.unique()
+        ids = ids[ids >= 0]
+        targets.append(MaskTargets(ids.long(), image_labels == ids[:, None, None]))
+    return targets
+
+
+def select_classes(targets: MaskTargets, class_ids: Sequence[int]) -> MaskTargets:
+    """Returns the objects of the given classes, whose ids become their places in `class_ids`.
+
+    Example:
+        >>> targets = MaskTargets(torch.tensor([5, 7]), torch.zeros(2, 1, 1, dtype=torch.bool))
+        >>> select_classes(targets, [3, 7]).class_ids.tolist()
+        [1]
+    """
+    wanted = torch.tensor(class_ids, dtype=torch.int64, device=targets.class_ids.device)
+    same = targets.class_ids[:, None] == wanted
+    keep = same.any(1)
+    return MaskTargets(same[keep].int().argmax(1), targets.masks[keep])
+
+
+def targets_from_instances(
+    instances: Sequence[Sequence[Instance]],
+    *,
+    size: tuple[int, int],
+    device: torch.device | str | None = None,
+    merge_ids: Collection[int] = (),
+    class_agnostic: bool = False,
+) -> list[MaskTargets]:
+    """Returns the annotated objects of each image; crowds, empty and unnamed objects are left out.
+
+    Args:
+        instances: per image, with masks over the model input.
+        size: (H, W) of the masks, for images without objects.
+        merge_ids: classes whose regions become one mask per image (stuff in panoptic training).
+        class_agnostic: every object gets class 0, unnamed ones too, and nothing is merged.
+    """
+    return [_objects(objects, size, device, merge_ids, class_agnostic) for objects in instances]
+
+
+def _objects(
+    objects: Sequence[Instance],
+    size: tuple[int, int],
+    device: torch.device | str | None,
+    merge_ids: Collection[int],
+    class_agnostic: bool,
+) -> MaskTargets:
+    class_ids: list[int] = []
+    masks: list[np.ndarray] = []
+    merged: dict[int, int] = {}  # class id -> place of its mask
+    for item in objects:
+        class_id = 0 if class_agnostic else item.class_id
+        if item.is_crowd or class_id == IGNORE or not item.mask.any():
+            continue
+        if class_id in merged:
+            masks[merged[class_id]] = masks[merged[class_id]] | item.mask
+            continue
+        if class_id in merge_ids and not class_agnostic:
+            merged[class_id] = len(masks)
+        class_ids.append(class_id)
+        masks.append(item.mask)
+    stacked = np.stack(masks) if masks else np.zeros((0, *size), dtype=bool)
+    return MaskTargets(
+        torch.tensor(class_ids, dtype=torch.int64, device=device),
+        torch.as_tensor(stacked, device=device),
+    )
+
+
+def set_loss(
+    heads: Sequence[SetPrediction],
+    targets: Sequence[MaskTargets],
+    config: SetLossConfig,
+    *,
+    generator: torch.Generator | None = None,
+    points: Sequence[LossPoints] | None = None,
+) -> dict[str, Tensor]:
+    """Returns {"loss_class", "loss_mask", "loss_dice"}, weighted; their sum is minimised.
+
+    Each head is matched on its own. Queries without a target learn "no object". The mask losses
+    are sums over matched masks divided by the number of targets in the batch (at least 1, the mean
+    over processes in distributed training); without targets they are zero, still with a graph.
+
+    Args:
+        heads: the last one is the final prediction; the losses of the i-th of the others (deep
+            supervision) carry the suffix `_i`.
+        targets: one per image, on the device of the predictions.
+        generator: draws the points; not needed with `points` or where `config.dense` applies.
+        points: one per head, in place of drawn ones.
+
+    Raises:
+        ValueError: points have to be drawn and there is no generator.
+    """
+    mask_logits = heads[-1].mask_logits
+    every = _joined(targets)
+    readers: list[_AtCells | _AtPoints]
+    if config.dense and points is None and mask_logits[0, 0].numel() <= config.num_points:
+        readers = [_AtCells(every.masks, mask_logits)] * len(heads)
+    elif points is not None:
+        readers = [_AtPoints(every.masks, config, generator, given) for given in points]
+    elif generator is not None:
+        readers = [_AtPoints(every.masks, config, generator)] * len(heads)
+    else:
+        raise ValueError(
+            "set_loss draws points but has no generator; pass generator=torch.Generator(), or "
+            "SetLossConfig(dense=True) where the predicted masks are small"
+        )
+    counts = [len(target) for target in targets]
+    losses: dict[str, Tensor] = {}
+    with torch.autocast(mask_logits.device.type, enabled=False):
+        # All costs first: they leave the device for the assignment in one transfer.
+        costs = [
+            cost
+            for head, reader in zip(heads, readers, strict=True)
+            for cost in _costs(head, every.class_ids, counts, reader, config)
+        ]
+        matches = assign(costs)
+        num_targets = _mean_over_processes(len(every), mask_logits.device)
+        for i, (head, reader) in enumerate(zip(heads, readers, strict=True)):
+            found = matches[i * len(targets) : (i + 1) * len(targets)]
+            pairs = _pairs(found, counts, mask_logits.device)
+            class_loss = _class_loss(head.class_logits.float(), every.class_ids, pairs, config)
+            logits, masks = reader.matched(
+                head.mask_logits[pairs.image_ids, pairs.query_ids].float(), pairs.rows
+            )
+            suffix = "" if i == len(heads) - 1 else f"_{i}"
+            losses[f"loss_class{suffix}"] = config.class_weight * class_loss
+            mask_loss, dice_loss = bce_per_mask(logits, masks), dice_per_mask(logits, masks)
+            losses[f"loss_mask{suffix}"] = config.mask_weight * mask_loss.sum() / num_targets
+            losses[f"loss_dice{suffix}"] = config.dice_weight * dice_loss.sum() / num_targets
+    return losses
+
+
+def bce_per_mask(mask_logits: Tensor, masks: Tensor) -> Tensor:
+    """Returns (M,) mean binary cross-entropy of (M, P) logits and (M, P) masks in 0..1."""
+    return F.binary_cross_entropy_with_logits(mask_logits, masks, reduction="none").mean(1)
+
+
+def dice_per_mask(mask_logits: Tensor, masks: Tensor) -> Tensor:
+    """Returns (M,) 1 - (2 * sum(p t) + 1) / (sum(p) + sum(t) + 1) of (M, P) logits and masks."""
+    probs = mask_logits.sigmoid()
+    return 1 - (2 * (probs * masks).sum(1) + 1) / (probs.sum(1) + masks.sum(1) + 1)
+
+
+class _Pairs(NamedTuple):
+    """The matches of a batch in a row, (M,) int64 each: image, query, and row among all targets."""
+
+    image_ids: Tensor
+    query_ids: Tensor
+    rows: Tensor
+
+
+def _pairs(matches: Sequence[Match], counts: Sequence[int], device: torch.device) -> _Pairs:
+    first_rows = [sum(counts[:b]) for b in range(len(counts))]
+    image_ids = [torch.full_like(found.query_ids, b) for b, found in enumerate(matches)]
+    rows = [found.target_ids + first for found, first in zip(matches, first_rows, strict=True)]
+    query_ids = [found.query_ids for found in matches]
+    return _Pairs(*(torch.cat(ids).to(device) for ids in (image_ids, query_ids, rows)))
+
+
+def _joined(targets: Sequence[MaskTargets]) -> MaskTargets:
+    """Returns the targets of all images in a row."""
+    if len({target.masks.shape[1:] for target in targets}) != 1:
+        sizes = ", ".join(str(tuple(target.masks.shape[1:])) for target in targets)
+        raise ValueError(
+            f"the masks of one batch have sizes {sizes or 'of no image'}; expected at least one "
+            "image and one size, that of the padded model input"
+        )
+    return MaskTargets(
+        torch.cat([target.class_ids for target in targets]),
+        torch.cat([target.masks for target in targets]),
+    )
+
+
+class _AtCells:
+    """Compares masks at every pixel of the predictions; targets are means inside each pixel."""
+
+    def __init__(self, masks: Tensor, like: Tensor) -> None:
+        height, width = like.shape[-2:]
+        self.masks = F.adaptive_avg_pool2d(masks.float(), (height, width)).flatten(1)
+
+    def all_pairs(
+        self, mask_logits: Tensor, counts: Sequence[int]
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Per image: (Q, P) logits of all queries and (N, P) of its targets at the same places."""
+        yield from zip(mask_logits.flatten(2), self.masks.split(list(counts)), strict=True)
+
+    def matched(self, mask_logits: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """(M, P) logits and masks of the pairs of (M, h, w) logits with the targets `rows`."""
+        return mask_logits.flatten(1), self.masks[rows]
+
+
+class _AtPoints:
+    """Compares masks at points: uniform ones for the cost, mostly uncertain ones for the loss."""
+
+    def __init__(
+        self,
+        masks: Tensor,
+        config: SetLossConfig,
+        generator: torch.Generator | None,
+        given: LossPoints | None = None,
+    ) -> None:
+        self.masks, self.config, self.generator, self.given = masks, config, generator, given
+
+    def all_pairs(
+        self, mask_logits: Tensor, counts: Sequence[int]
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """As in `_AtCells`, at one set of points per image."""
+        num_images, device = len(mask_logits), mask_logits.device
+        if self.given is not None:
+            points = self.given.matching.expand(num_images, -1, -1)
+        else:
+            assert self.generator is not None
+            points = random_points(
+                num_images, self.config.num_points, generator=self.generator, device=device
+            )
+        masks = self.masks.split(list(counts))
+        for logits, targets, at in zip(mask_logits, masks, points, strict=True):
+            yield sample_points(logits, at[None]), sample_points(targets, at[None])
+
+    def matched(self, mask_logits: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """As in `_AtCells`, at points of their own for every pair."""
+        if self.given is not None:
+            points = self.given.losses
+        else:
+            assert self.generator is not None
+            points = uncertain_points(
+                mask_logits,
+                self.config.num_points,
+                generator=self.generator,
+                oversample=self.config.oversample,
+                importance=self.config.importance,
+            )
+        return sample_points(mask_logits, points), sample_points(self.masks[rows], points)
+
+
+@torch.no_grad()
+def _costs(
+    head: SetPrediction,
+    class_ids: Tensor,
+    counts: Sequence[int],
+    reader: _AtCells | _AtPoints,
+    config: SetLossConfig,
+) -> list[Tensor]:
+    """Returns the (Q, N) matching costs of every image."""
+    pairs = reader.all_pairs(head.mask_logits, counts)
+    images = zip(head.class_logits, class_ids.split(list(counts)), pairs, strict=True)
+    return [
+        match_costs(
+            class_logits,
+            logits,
+            ids,
+            masks,
+            class_weight=config.class_weight,
+            mask_weight=config.mask_weight,
+            dice_weight=config.dice_weight,
+        )
+        for class_logits, ids, (logits, masks) in images
+    ]
+
+
+def _class_loss(
+    class_logits: Tensor, class_ids: Tensor, pairs: _Pairs, config: SetLossConfig
+) -> Tensor:
+    """Returns the cross-entropy over all queries, a mean weighted by the weights of the labels."""
+    no_object = class_logits.shape[-1] - 1
+    labels = torch.full(class_logits.shape[:2], no_object, device=class_logits.device)  # (B, Q)
+    labels[pairs.image_ids, pairs.query_ids] = class_ids[pairs.rows]
+    weights = class_logits.new_ones(no_object + 1)
+    weights[no_object] = config.no_object_weight
+    return F.cross_entropy(class_logits.flatten(0, 1), labels.flatten(), weights)
+
+
+def _mean_over_processes(count: int, device: torch.device) -> Tensor:
+    """Returns the mean of a count over all training processes, at least 1."""
+    total = torch.tensor(float(count), device=device)
+    if dist.is_available() and dist.is_initialized():
+        dist.all_reduce(total)
+        total = total / dist.get_world_size()
+    return total.clamp(min=1)

@@ -1,0 +1,94 @@
+"""Settings of the prompted SEEM: SSPrompt, its parts, and the baselines it is compared with.
+
+"Learning to Prompt Segment Anything Models", Huang et al., arXiv 2401.04651. One dataclass
+describes all of them, because they differ in two choices only: where the query embeddings come
+from, and where the class embeddings come from. [P] marks the paper, [R] our reconstruction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from segtune.errors import SegtuneError
+from segtune.systems.options import checked
+
+Fusion = Literal["convex", "additive", "average", "replace"]
+EmbedInit = Literal["copy", "noise", "normal", "zeros"]
+
+
+@dataclass(frozen=True)
+class SSPromptConfig:
+    """Every choice of a prompted SEEM; the defaults are the paper's SSPrompt, gaps filled by [R].
+
+    `copy` with a convex fusion starts at the zero-shot model exactly. The weights then have no
+    gradient in the very first step, because default and learned embeddings are still equal.
+    """
+
+    # Where queries and class embeddings come from.
+    spatial: Literal["default", "embeddings", "points"] = "embeddings"  # points: VSPL
+    semantic: Literal["default", "embeddings", "context", "names"] = "embeddings"  # CoOp, LOCN
+    classes: tuple[str, ...] = ()  # names of the fit, in the order of the learned rows
+
+    # Fusion of default and learned embeddings, equations 4 and 6.
+    fusion: Fusion = "convex"  # [R], see the specification for why
+    weight_shape: Literal["scalar", "channel", "global"] = "scalar"  # [P] one per prompt
+    weight_param: Literal["raw", "clamp01", "sigmoid"] = "raw"
+    weight_init: float = 0.5  # the paper's baseline without weights is the average
+    embed_init: EmbedInit = "copy"
+    renormalize_text: bool = False
+    spatial_target: Literal["content", "position", "both"] = "content"
+    learn_background: bool = False
+
+    # CoOp and LOCN.
+    context_tokens: int = 16
+    context_init: str = ""  # words, such as "a photo of a"; empty draws N(0, 0.02)
+    context_per_class: bool = False
+    name_templates: tuple[str, ...] = ("a photo of a {}.",)
+
+    # VSPL.
+    point_grid: int = 10  # points per side
+
+    # Words outside of the fit.
+    retain: Literal["shared", "exact"] = "shared"  # [P] one group of queries
+
+    # Learning.
+    task: Literal["semantic", "instance", "panoptic"] = "semantic"
+    semantic_loss: Literal["nll", "score", "logsumexp"] = "nll"  # [R] unsaid in the paper
+    dice: bool = False  # [P] names cross-entropy and binary cross-entropy only
+    deep_supervision: bool = False
+    spatial_lr_factor: float = 1.0
+    semantic_lr_factor: float = 1.0
+    context_lr_factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.point_grid < 1 or self.context_tokens < 1:
+            raise SegtuneError(
+                f"point_grid={self.point_grid}, context_tokens={self.context_tokens}: both must "
+                "be at least 1"
+            )
+        if self.spatial == "points" and self.retain == "exact":
+            raise SegtuneError("points take the place of the queries; use retain=shared")
+
+
+SSPROMPT = SSPromptConfig()
+PRESETS: Mapping[str, SSPromptConfig] = {
+    "seem": SSPromptConfig(spatial="default", semantic="default"),
+    "ssprompt": SSPROMPT,
+    "spaprompt": replace(SSPROMPT, semantic="default"),
+    "semprompt": replace(SSPROMPT, spatial="default"),
+    "coop": replace(SSPROMPT, spatial="default", semantic="context"),
+    "locn": replace(SSPROMPT, spatial="default", semantic="names"),
+    "vspl": replace(SSPROMPT, spatial="points", semantic="default"),
+}
+"""Name of the system -> its choices; "seem" learns nothing."""
+
+
+def configure(system: str, options: Mapping[str, Any] | None = None) -> SSPromptConfig:
+    """Returns the preset of a system with options changed.
+
+    Raises:
+        SegtuneError: an option is unknown, or a value of another type.
+    """
+    return replace(PRESETS[system], **checked(SSPromptConfig, system, options))

@@ -1,0 +1,35 @@
+"""What SSPrompt minimises: cross-entropy on pixels, or on matched classes and masks."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from segtune.errors import SegtuneError
+from segtune.ops.semantic_loss import semantic_loss
+from segtune.ops.set_loss import SetLossConfig, SetPrediction, set_loss
+from segtune.systems.base import Targets
+from segtune.systems.ssprompt.config import SSPromptConfig
+
+
+def losses(
+    heads: list[tuple[Tensor, Tensor]], targets: Targets, config: SSPromptConfig
+) -> dict[str, Tensor]:
+    """Returns named losses; their sum is minimised (equation 9).
+
+    Args:
+        heads: class logits (B, Q, K + 1) and mask logits (B, Q, h, w) of every head that is
+            supervised, the last one being the answer.
+        targets: label maps for the semantic task, masks for the others.
+    """
+    if config.task == "semantic":
+        class_logits, mask_logits = heads[-1]
+        loss = semantic_loss(class_logits, mask_logits, targets.semantic, form=config.semantic_loss)
+        return {"loss_ce": loss}
+    if not targets.masks:
+        raise SegtuneError(
+            f"task={config.task} learns from instance masks but the data has none; use "
+            "task=semantic, or data with instances"
+        )
+    # The paper names classes and binary masks; dice then is part of neither cost nor loss.
+    settings = SetLossConfig(dense=True, dice_weight=5.0 if config.dice else 0.0)
+    return set_loss([SetPrediction(*head) for head in heads], targets.masks, settings)

@@ -1,0 +1,260 @@
+"""Trains a small SEEM and writes it as a model folder in the official key layout.
+
+    python -m segtune.zoo.train_seem recipes/zoo/seem.yaml --out runs/seem [--resume]
+
+The text tower and its tokenizer are those of the bundled CLIP and stay as they are; everything else
+starts from nothing. Three losses: the official set loss over all heads; the words against single
+pixels of the mask features, which teaches the image side long before masks are found; and the masks
+of clicks, where the query that answers best learns the mask and to be the one that is chosen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segtune.backbones.clip_vit import ClipVit
+from segtune.backbones.focalnet import FocalNetConfig
+from segtune.backbones.hub import load_backbone
+from segtune.backbones.seem import Seem
+from segtune.backbones.seem_config import SeemConfig
+from segtune.backbones.seem_text import SeemTextConfig
+from segtune.data.formats import open_dataset
+from segtune.ops.set_loss import SetLossConfig, SetPrediction, set_loss
+from segtune.systems.base import Words
+from segtune.train.checkpoints import read_state
+from segtune.types import Dataset, Vocabulary
+from segtune.vocabulary.embeddings import embed_vocabulary
+from segtune.vocabulary.templates import read_templates
+from segtune.zoo.loop import CHECKPOINT, Rates, make_optimizers, train
+from segtune.zoo.seem_batch import Batch, Batches
+from segtune.zoo.seem_prompts import prompt_losses
+from segtune.zoo.seem_recipe import SeemRecipe, make_recipe, read_recipe
+
+log = logging.getLogger(__name__)
+
+MODEL = "model"
+DENSE_SCALE = 20.0
+"""Factor of the cosine similarities between words and single pixels."""
+
+
+class Trainee(nn.Module):
+    """A SEEM with the layer that compares single pixels with words, in training only.
+
+    Args:
+        seem: fresh but for its text tower.
+        words: the training words; fixed, as the text tower is.
+    """
+
+    text: Tensor  # (K + 1, k), background last
+
+    def __init__(self, seem: Seem, words: Words, recipe: SeemRecipe) -> None:
+        super().__init__()
+        self.seem, self.recipe = seem, recipe
+        self.pixel_head = nn.Linear(recipe.hidden, seem.joint_width)
+        assert words.background is not None
+        text = torch.cat([words.embeds, words.background[None]])
+        self.register_buffer("text", text, persistent=False)
+        for part in (seem.image_encoder, seem.pixel_decoder, seem.decoder, seem.points):
+            assert part is not None  # a fresh SEEM takes points
+            part.requires_grad_(True)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Returns the weighted losses of a batch."""
+        seem, recipe = self.seem, self.recipe
+        multi_scale, mask_features = seem.features(batch.pixels)
+        memory = seem.decoder.prepare(multi_scale, mask_features)
+        queries = seem.decoder.query_content, seem.decoder.query_position
+        output = seem.decoder(memory, *queries, text=self.text, deep_supervision=True)
+        heads = [
+            SetPrediction(head.class_logits, head.mask_logits) for head in (*output.aux, output)
+        ]
+        terms = set_loss(heads, batch.targets, SetLossConfig(dense=True))
+        losses = {
+            kind: torch.stack([v for k, v in terms.items() if k.startswith(f"loss_{kind}")]).sum()
+            for kind in ("class", "mask", "dice")
+        }
+        if recipe.dense_weight:
+            losses["pixel"] = recipe.dense_weight * self._pixel_loss(mask_features, batch.labels)
+        if recipe.prompt_weight:
+            found = prompt_losses(seem, memory, batch.prompts)
+            losses |= {name: recipe.prompt_weight * value for name, value in found.items()}
+        losses["_logit_scale"] = seem.decoder.logit_scale.exp().detach()
+        return losses
+
+    def _pixel_loss(self, mask_features: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy of single cells against the words; rare classes are drawn more often."""
+        cells = _labels_of_cells(labels, mask_features.shape[-2:]).flatten(1)  # (B, h w)
+        rows, picked = [], []
+        for image, own in enumerate(cells):
+            counts = torch.bincount(own[own >= 0], minlength=len(self.text))
+            odds = torch.where(own >= 0, counts.clamp(min=1)[own.clamp(min=0)] ** -0.5, 0.0)
+            if odds.sum() == 0:
+                continue
+            index = torch.multinomial(odds, self.recipe.pixels_per_image, replacement=True)
+            rows.append(mask_features[image].flatten(1).T[index])
+            picked.append(own[index])
+        if not rows:
+            return mask_features.sum() * 0
+        embeds = F.normalize(self.pixel_head(torch.cat(rows)), dim=-1)
+        return F.cross_entropy(DENSE_SCALE * embeds @ self.text[:-1].T, torch.cat(picked))
+
+
+def _labels_of_cells(labels: Tensor, size: torch.Size) -> Tensor:
+    stride = labels.shape[-2] // size[0]
+    return labels[:, stride // 2 :: stride, stride // 2 :: stride]
+
+
+def run(
+    recipe: SeemRecipe,
+    *,
+    out: Path,
+    resume: bool = False,
+    progress: bool = True,
+    stop_after: int | None = None,
+) -> Path:
+    """Trains by a recipe and returns the folder of the exported model.
+
+    Args:
+        recipe: all settings.
+        out: folder of the run; see `segtune.zoo.loop.train` for its files.
+        resume: continue from the checkpoint in `out`, exactly.
+        stop_after: leave after this step with a checkpoint, as an interruption would.
+    """
+    dataset = open_dataset(recipe.data, layout=recipe.layout, split=recipe.split)
+    trainee, class_ids = make_trainee(recipe, dataset)
+    rates = Rates(recipe.lr, recipe.muon_lr, recipe.weight_decay, recipe.num_warmup_steps)
+    train(
+        out,
+        settings=recipe.to_dict(),
+        model=trainee,
+        optimizers=make_optimizers(*_matrices(trainee), rates),
+        rates=rates,
+        num_steps=recipe.num_steps,
+        batch_at=Batches(dataset, recipe, class_ids),
+        losses_of=trainee.losses,
+        save_every=recipe.save_every,
+        resume=resume,
+        progress=progress,
+        stop_after=stop_after,
+    )
+    return export(trainee.seem, out / MODEL)
+
+
+def export_run(out: Path, folder: Path) -> Path:
+    """Exports the weights in the last checkpoint of a run, which may still be going on."""
+    state = read_state(out / CHECKPOINT)
+    recipe = make_recipe(**state["extra"]["recipe"])
+    dataset = open_dataset(recipe.data, layout=recipe.layout, split=recipe.split)
+    trainee, _ = make_trainee(recipe, dataset)
+    trainee.load_state_dict(state["parts"]["model"])
+    log.info("step %d of %s", state["step"], out)
+    return export(trainee.seem, folder)
+
+
+def export(seem: Seem, folder: Path) -> Path:
+    """Writes a model folder in half precision and returns it."""
+    return seem.save(folder, half=True)
+
+
+def make_trainee(recipe: SeemRecipe, dataset: Dataset) -> tuple[Trainee, list[int]]:
+    """Returns a fresh model and the ids of the classes that it learns: all but the unseen ones."""
+    torch.manual_seed(recipe.seed)
+    clip = load_backbone(recipe.text, device="cpu")
+    seem = build_seem(recipe, clip)
+    vocabulary = dataset.vocabulary
+    class_ids = [i for i, concept in enumerate(vocabulary) if concept.group != "unseen"]
+    templates = read_templates(recipe.templates)
+    embeds = embed_vocabulary(seem, vocabulary.subset(class_ids), templates, use_cache=False)
+    nothing = Vocabulary.of(recipe.background)
+    background = embed_vocabulary(seem, nothing, templates, use_cache=False)[0]
+    return Trainee(seem, Words(embeds, background=background), recipe), class_ids
+
+
+def build_seem(recipe: SeemRecipe, clip: ClipVit) -> Seem:
+    """Returns a SEEM with fresh weights and the text tower of a CLIP."""
+    text: Any = clip.model.config.text_config
+    config = SeemConfig(
+        image_encoder=FocalNetConfig(
+            embed_dim=recipe.embed_dim,
+            depths=recipe.depths,
+            focal_levels=recipe.focal_levels,
+            focal_windows=(3,) * len(recipe.depths),
+            layer_scale=1.0,
+        ),
+        hidden=recipe.hidden,
+        mask_dim=recipe.hidden,
+        pixel_feedforward=recipe.feedforward,
+        groups=recipe.groups,
+        num_slots=1,
+        num_heads=recipe.num_heads,
+        feedforward=recipe.feedforward,
+        pixel_layers=recipe.pixel_layers,
+        decoder_layers=recipe.decoder_layers,
+        num_queries=recipe.num_queries,
+        text=SeemTextConfig(
+            width=text.hidden_size,
+            num_layers=text.num_hidden_layers,
+            num_heads=text.num_attention_heads,
+            feedforward=text.intermediate_size,
+            context_length=text.max_position_embeddings,
+            vocab_size=text.vocab_size,
+            joint_width=clip.joint_width,
+        ),
+    )
+    seem = Seem(config, tokenizer=clip.tokenizer, name=recipe.name, dense_size=recipe.crop)
+    seem.text.transformer.load_state_dict(clip.model.text_model.state_dict())
+    with torch.no_grad():
+        seem.text.projection.copy_(clip.model.text_projection.weight.T)
+        seem.decoder.query_content.mul_(0.5)
+        seem.decoder.query_position.mul_(0.5)
+        seem.decoder.level_embeds.mul_(0.1)
+    return seem
+
+
+def _matrices(trainee: Trainee) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Returns the weight matrices of linear layers, and all other trained parameters."""
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    tables = {"query_content", "query_position", "level_embeds"}
+    for name, parameter in trainee.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        is_matrix = parameter.ndim == 2 and name.rpartition(".")[2] not in tables
+        (matrices if is_matrix else others).append(parameter)
+    return matrices, others
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the training from the command line."""
+    parser = argparse.ArgumentParser(prog="python -m segtune.zoo.train_seem", description=__doc__)
+    parser.add_argument("recipe", type=Path, nargs="?", help="YAML file: recipes/zoo/seem.yaml")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--resume", action="store_true", help="continue the run in --out")
+    parser.add_argument("--seed", type=int, help="in place of the recipe's")
+    parser.add_argument(
+        "--export", type=Path, help="only write the last checkpoint of --out to this model folder"
+    )
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if options.export:
+        print(f"wrote {export_run(options.out, options.export)}")
+        return
+    if options.recipe is None:
+        parser.error("give a recipe, for example recipes/zoo/seem.yaml")
+    recipe = read_recipe(options.recipe)
+    if options.seed is not None:
+        recipe = replace(recipe, seed=options.seed)
+    print(f"wrote {run(recipe, out=options.out, resume=options.resume)}")
+
+
+if __name__ == "__main__":
+    main()
