@@ -141,6 +141,10 @@ def _from_folder(path: Path, card: Card | None, tokenizer: str | Path | None) ->
             f"{path} has no config.json; a model folder needs config.json and model.safetensors"
         )
     settings = json.loads((path / "config.json").read_text())
+    if settings.get("model_type") == "seem":
+        from segtune.backbones.seem_files import load_seem
+
+        return load_seem(path, tokenizer=tokenizer)
     if settings.get("model_type") != "clip":
         raise WeightsError(
             f"{path} is a {settings.get('model_type', 'nameless')!r} model; segtune needs a CLIP "
@@ -195,6 +199,10 @@ def _from_open_clip(path: Path, tokenizer: str | Path | None) -> ClipVit:
 
 def _from_file(path: Path, tokenizer: str | Path | None) -> ClipVit:
     state = read_state(path)
+    if any(key.startswith("sem_seg_head.predictor.") for key in state):
+        from segtune.backbones.seem_files import load_seem
+
+        return load_seem(path, tokenizer=tokenizer)
     return clip_vit_from_official(
         state, name=path.stem, tokenizer=load_tokenizer(tokenizer) if tokenizer else None
     )

@@ -15,7 +15,7 @@ from segtune.cli.scoring import base_retention, print_retention, retention_value
 from segtune.errors import SegtuneError
 from segtune.segmenter import Segmenter
 from segtune.train.checkpoints import read_state
-from segtune.train.fit import FitConfig, fit
+from segtune.train.fit import FitConfig, default_config, fit
 from segtune.types import Dataset
 from segtune.zoo.cards import CARDS
 
@@ -65,7 +65,7 @@ def run(options: Namespace) -> int:
 
 def config_of(options: Namespace) -> FitConfig:
     """Returns the defaults of a fit with the options that were given."""
-    default = FitConfig()
+    default = default_config(options.system)
     loop: dict[str, Any] = {"steps": options.steps, "lr": options.lr}
     loop = {name: value for name, value in loop.items() if value is not None}
     rest = {"batch": options.batch, "views": options.views}

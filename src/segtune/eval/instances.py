@@ -295,6 +295,8 @@ class InstanceEvaluator:
         limits: Sequence[int],
     ) -> Matches:
         """Returns the matching of the predictions within the largest limit."""
+        if not len(limits) or min(limits) < 1:
+            raise SegtuneError(f"limits={limits}: expected numbers of predictions, at least 1")
         pairs = pairs.where(ranks[pairs.preds] < max(limits))
         return match(pairs, kinds, is_crowd=table.is_crowd, thresholds=self.iou_thresholds)
 
@@ -333,7 +335,9 @@ def _score_of(item: Region) -> float:
 
 
 def _is_crowd(item: Region) -> bool:
-    return bool(item.get("iscrowd", 0) if isinstance(item, Mapping) else item.is_crowd)
+    if isinstance(item, Mapping):
+        return bool(item.get("iscrowd", 0))
+    return isinstance(item, Instance) and item.is_crowd
 
 
 def _area_of(item: Region, pixels: float) -> float:

@@ -81,12 +81,12 @@ def match(
     counts = np.diff(starts, append=len(order))
     turns = _ranks(units)
     by_turn = np.argsort(turns, kind="stable")
-    ends = np.cumsum(np.bincount(turns)) if len(turns) else []
+    ends = np.cumsum(np.bincount(turns))
     lowest = np.minimum(thresholds, 1 - 1e-10)
     num_areas, num_thresholds = kinds.shape[1], len(thresholds)
     is_free = np.ones((len(kinds), num_areas, num_thresholds), dtype=bool)
     found = np.zeros((len(starts), num_areas, num_thresholds), dtype=np.int8)
-    for entries in np.split(by_turn, ends[:-1]) if len(ends) else ():
+    for entries in np.split(by_turn, ends[:-1]) if len(turns) else ():
         most = int(counts[entries].max())
         slots = np.arange(most)
         at = np.minimum(starts[entries, None] + slots, len(order) - 1)

@@ -21,7 +21,7 @@ from segtune.ops.labels import inductive_labels, transductive_labels
 from segtune.ops.set_loss import MaskTargets, select_classes
 from segtune.prompts import Prompts
 from segtune.segmenter import Segmenter
-from segtune.systems import build_system, systems_for
+from segtune.systems import SYSTEMS, build_system, systems_for
 from segtune.systems.base import System, Targets, Words
 from segtune.train.loop import Batch, LoopConfig, optimise
 from segtune.train.views import (
@@ -45,7 +45,7 @@ Setting = Literal["auto", "supervised", "inductive", "transductive"]
 
 @dataclass(frozen=True)
 class FitConfig:
-    """How a fit learns; defaults suit a few images and the bundled model.
+    """How a fit learns; defaults suit a few images and a CLIP, `default_config` any system.
 
     Attributes:
         loop: optimiser, schedule, steps.
@@ -72,6 +72,30 @@ class FitConfig:
     setting: Setting = "auto"
 
 
+def default_config(system: str) -> FitConfig:
+    """Returns the settings with which a system is fitted where none are given.
+
+    Prompts of a SEEM see whole images, mirrored or not, as in the paper; the rates were chosen on
+    the validation split of a synthetic world, as the paper's were lost.
+    """
+    if "seem" not in SYSTEMS[system].kinds:
+        return FitConfig()
+    rate = SEEM_RATES[system]
+    loop = LoopConfig(steps=300, lr=rate, weight_decay=1e-4, warmup_steps=10, clip_norm=1.0)
+    return FitConfig(loop=loop, batch=4, views=2, scale=(1.0, 1.0), distort=False)
+
+
+SEEM_RATES = {
+    "ssprompt": 5e-3,
+    "spaprompt": 5e-3,
+    "semprompt": 5e-3,
+    "coop": 5e-3,
+    "locn": 5e-3,
+    "vspl": 5e-2,
+    "seem": 1e-3,
+}
+
+
 @dataclass(frozen=True)
 class Stage:
     """Which classes a part of the run sees, and how label maps are rewritten for it."""
@@ -80,7 +104,7 @@ class Stage:
     seen_ids: tuple[int, ...] | None = None
     unseen_ids: tuple[int, ...] = ()
 
-    def targets(self, labels: torch.Tensor, masks: Sequence[MaskTargets]) -> Targets:
+    def targets(self, labels: torch.Tensor, masks: Sequence[MaskTargets] = ()) -> Targets:
         """Returns the targets of label maps (B, H, W) and objects in ids of the full vocabulary."""
         if self.seen_ids is not None:
             masks = [select_classes(objects, self.seen_ids) for objects in masks]
@@ -118,7 +142,7 @@ def fit(
         shots_by: what a shot counts.
         seed: chooses the images, the views and the initial prompts.
         templates: sentences around class names; those of the model where None.
-        config: steps, rates, views and resolution.
+        config: steps, rates, views and resolution; `default_config` of the system where None.
         out: prompt file to write. An interrupted fit leaves `OUT.checkpoint` and goes on from it;
             losses are logged to `OUT.log.jsonl`.
         progress: show bars where the output is a terminal.
@@ -137,7 +161,7 @@ def fit(
         >>> prompts.system, len(prompts.vocabulary) > 10
         ('rpn', True)
     """
-    config = config or FitConfig()
+    config = config or default_config(system)
     dataset = open_dataset(data) if isinstance(data, Path | str) else data
     template_set = read_templates(templates) if templates is not None else model.templates
     few = few_shot(dataset, shots, by=shots_by, seed=seed)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -47,6 +47,7 @@ class LoopConfig:
         warmup_steps: linear, from `warmup_factor`; at most a tenth of the run.
         power, min_lr: of the polynomial decay.
         clip_norm: largest gradient norm; None leaves gradients alone.
+        optimizer: "adamw", or "sgd" with momentum 0.9.
         save_every: steps between checkpoints, where a checkpoint path is given.
     """
 
@@ -57,6 +58,7 @@ class LoopConfig:
     power: float = 0.9
     min_lr: float = 1e-6
     clip_norm: float | None = None
+    optimizer: Literal["adamw", "sgd"] = "adamw"
     save_every: int = 200
 
     def __post_init__(self) -> None:
@@ -96,7 +98,13 @@ def optimise(
         SegtuneError: the loss is not finite, or the checkpoint belongs to another run.
     """
     groups = system.parameter_groups(config.lr, config.weight_decay)
-    optimizer = torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay)
+    optimizer: torch.optim.Optimizer
+    if config.optimizer == "sgd":
+        optimizer = torch.optim.SGD(
+            groups, lr=config.lr, momentum=0.9, weight_decay=config.weight_decay
+        )
+    else:
+        optimizer = torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay)
     base_rates = [group["lr"] for group in optimizer.param_groups]
     parts: dict[str, Stateful] = {"prompts": system.prompts, "optimizer": optimizer}
     start = _resume(checkpoint, parts, dict(identity or {}))
