@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from segtune.errors import SegtuneError
-from segtune.segmenter import Resolution, padded, resized, segment_pixels
-from segtune.types import IGNORE, Vocabulary
+from segtune.inference import padded, resized, segment_pixels
+from segtune.types import IGNORE, Resolution, Vocabulary
 
 
 @pytest.fixture

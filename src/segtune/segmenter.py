@@ -1,11 +1,13 @@
 """A loaded model that turns images and words into segmentations; what `segtune.load` returns.
 
 The way of one image: resize, cut into windows, `System.encode` and `System.predict` on all windows
-at once, then `ops` decides every pixel at the original size.
+at once, then `ops` decides every pixel at the original size (`inference`). Points and boxes go
+through `pointing`.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,20 +15,18 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from segtune.backbones.base import FrozenModel
 from segtune.backbones.hub import DEFAULT_MODEL, load_backbone
+from segtune.clicks import Asked, PointsLike, check_inside, read_boxes, read_clicks
 from segtune.errors import SegtuneError
-from segtune.ops import postprocess
-from segtune.ops.windows import merge_windows, windows
+from segtune.inference import segment_pixels
+from segtune.pointing import KINDS, UNNAMED, Looked, ask_sam, ask_seem, look, to_segmentation
 from segtune.prompts import Prompts
 from segtune.systems import ZERO_SHOT, build_system
 from segtune.systems.base import System, Words
 from segtune.types import (
-    Geometry,
-    MaskPrediction,
     Resolution,
     Sample,
     Segmentation,
@@ -37,11 +37,6 @@ from segtune.types import (
 from segtune.vocabulary.embeddings import embed_vocabulary
 from segtune.vocabulary.parse import VocabularySpec, read_vocabulary
 from segtune.vocabulary.templates import TemplateSpec, read_templates
-
-WINDOWS_AT_ONCE = 8
-"""Windows of one image that go through the model together."""
-PANOPTIC_SCORE = 0.8
-"""Smallest score of a panoptic segment, as in the published pipelines."""
 
 
 class Segmenter:
@@ -77,6 +72,7 @@ class Segmenter:
         self._systems: dict[int, tuple[Prompts, System]] = {}
         self._zero_shot: System | None = None
         self._words: dict[tuple[Vocabulary, TemplateSet], Words] = {}
+        self._looked: tuple[object, Looked] | None = None  # the last image that was pointed at
 
     def segment(
         self,
@@ -100,7 +96,8 @@ class Segmenter:
             task: "semantic" labels pixels; "panoptic" adds one segment per stuff class and thing,
                 without overlaps; "instance" gives scored things. Models that score pixels cut
                 their label map into connected regions; models that predict masks rank those.
-            min_score: of panoptic and instance segments; None takes 0.8 and 0.
+            min_score: of panoptic and instance segments; None takes 0.8 and 0 for models that
+                predict masks, and keeps all segments of models that score pixels.
             system: answers in place of the system of the prompts, with its own learned numbers.
             resolution: overrides that of the prompts and of the model.
             seen_ids: class ids whose probability is lowered by `seen_shift` (zero-shot protocols).
@@ -139,6 +136,122 @@ class Segmenter:
             "resolution": asdict(resolution),
         }
         return replace(result, source=source)
+
+    def segment_points(
+        self,
+        image: Path | str | np.ndarray | Sample,
+        points: PointsLike,
+        labels: PointsLike | int | None = None,
+        *,
+        vocabulary: VocabularySpec | None = None,
+        prompts: Prompts | Path | str | None = None,
+        resolution: Resolution | None = None,
+    ) -> Segmentation:
+        """Returns one scored segment per object that is clicked on, in the order of the objects.
+
+        Segments may overlap; the label map shows the better score. More clicks on the last image
+        are cheap: what the model saw of it is kept.
+
+        Args:
+            points: (P, 2), one click (x, y) on each of P objects; or P lists of (T, 2) clicks. In
+                pixels of the original image; (0.5, 0.5) is the centre of the first one.
+            labels: the same without the last axis: 1 on the object, 0 beside it; None means 1.
+            vocabulary: names every mask by its likeliest word; None takes the words of `prompts`,
+                or calls all of them "object".
+            prompts: learned class embeddings name the masks; learned queries are not asked.
+            resolution: its short side overrides that of the model; SAM has its own size.
+
+        Raises:
+            SegtuneError: a point is outside of the image, an object has no positive point, or the
+                model takes no points (CLIP, X-Decoder, SAM 3) or no words (SAM, SAM 2).
+
+        Example:
+            >>> import numpy
+            >>> from segtune.backbones.seem import random_seem
+            >>> image = numpy.zeros((64, 80, 3), dtype="uint8")
+            >>> result = Segmenter(random_seem()).segment_points(image, [(40, 20), (9, 50)])
+            >>> len(result.segments), result.semantic.shape
+            (2, (64, 80))
+        """
+        return self._ask(image, read_clicks(points, labels), vocabulary, prompts, resolution)
+
+    def segment_boxes(
+        self,
+        image: Path | str | np.ndarray | Sample,
+        boxes: PointsLike,
+        *,
+        vocabulary: VocabularySpec | None = None,
+        prompts: Prompts | Path | str | None = None,
+        resolution: Resolution | None = None,
+    ) -> Segmentation:
+        """Returns one scored segment per box; all else as in `segment_points`.
+
+        Args:
+            boxes: (P, 4) xyxy in pixels of the original image, right and bottom exclusive.
+        """
+        return self._ask(image, read_boxes(boxes), vocabulary, prompts, resolution)
+
+    @torch.inference_mode()
+    def _ask(
+        self,
+        image: Path | str | np.ndarray | Sample,
+        asked: Asked,
+        vocabulary: VocabularySpec | None,
+        prompts: Prompts | Path | str | None,
+        resolution: Resolution | None,
+    ) -> Segmentation:
+        """Returns the answer to clicks or boxes."""
+        backbone: Any = self.backbone
+        if backbone.kind not in KINDS:
+            raise SegtuneError(
+                f"{backbone.name} takes no points or boxes; choose a SEEM, SAM or SAM 2 with "
+                "--model"
+            )
+        if isinstance(prompts, str | Path):
+            prompts = Prompts.load(prompts)
+        names = read_vocabulary(vocabulary) if vocabulary is not None else None
+        if names is None and prompts is not None:
+            names = prompts.vocabulary
+        if names is not None and backbone.kind == "sam":
+            raise SegtuneError(f"{backbone.name} reads no words to name masks by; leave them out")
+        pixels = (
+            image if isinstance(image, Sample) else Sample("image", _as_image(image))
+        ).pixels()
+        check_inside(asked, (pixels.shape[0], pixels.shape[1]))
+        if resolution is None:
+            resolution = prompts.resolution if prompts else self.resolution
+        looked = self._look(pixels, resolution.short_side)
+        masks = None
+        if len(asked) and backbone.kind == "sam":
+            masks = ask_sam(backbone, looked, asked)
+        elif len(asked):
+            text = None
+            if names is not None:
+                system: Any = self.system_for(prompts)
+                words = self.words(names, prompts.templates if prompts else self.templates)
+                text = system.class_embeds(words)
+            masks = ask_seem(backbone, looked, asked, text)
+        result = to_segmentation(
+            masks,
+            names or UNNAMED,
+            looked.geometry,
+            mask_resize=getattr(backbone, "mask_resize", "bilinear"),
+        )
+        source = {
+            "model": backbone.name,
+            "fingerprint": backbone.fingerprint,
+            "task": "promptable",
+            "short_side": resolution.short_side,
+        }
+        return replace(result, source=source)
+
+    def _look(self, pixels: np.ndarray, short_side: int) -> Looked:
+        """Returns what the model sees of an image; the last one is kept."""
+        content = np.ascontiguousarray(pixels).tobytes()
+        key = (hashlib.blake2b(content).digest(), pixels.shape, short_side)
+        if self._looked is None or self._looked[0] != key:
+            self._looked = (key, look(self.backbone, pixels, short_side))
+        return self._looked[1]
 
     def words(self, vocabulary: Vocabulary, templates: TemplateSet | None = None) -> Words:
         """Returns the class embeddings of a vocabulary; kept in memory and on disk."""
@@ -196,105 +309,6 @@ def segment(
     For more than one image, `load` the model once and use its `segment`.
     """
     return load(model).segment(image, vocabulary, task=task)
-
-
-@torch.inference_mode()
-def segment_pixels(
-    system: System,
-    image: np.ndarray,
-    words: Words,
-    vocabulary: Vocabulary,
-    *,
-    resolution: Resolution,
-    seen_ids: Sequence[int] = (),
-    seen_shift: float = 0.1,
-    task: Task = "semantic",
-    min_score: float | None = None,
-) -> Segmentation:
-    """Returns the segmentation of an (H, W, 3) uint8 image, by windows where they are needed."""
-    original = (image.shape[0], image.shape[1])
-    picture = resized(image, resolution.short_side).to(system.device)
-    size = (picture.shape[1], picture.shape[2])
-    crop = max(size) if resolution.crop is None else resolution.crop
-    boxes = windows(size, crop, min(resolution.stride, crop))
-    predictions = []
-    for start in range(0, len(boxes), WINDOWS_AT_ONCE):
-        part = boxes[start : start + WINDOWS_AT_ONCE]
-        crops = [picture[:, y1:y2, x1:x2] for y1, x1, y2, x2 in part]
-        batch = torch.stack([padded(crop, system.stride, system.padding) for crop in crops])
-        input_size = (batch.shape[2], batch.shape[3])
-        geometries = [
-            Geometry(original, (crop.shape[1], crop.shape[2]), input_size) for crop in crops
-        ]
-        predictions += system.predict(system.encode(batch), words, geometries)
-    options: dict[str, Any] = {
-        "seen_ids": seen_ids,
-        "seen_shift": seen_shift,
-        "num_negatives": words.num_negatives,
-    }
-    has_masks = predictions[0].mask_logits is not None
-    if has_masks and task != "semantic":
-        return _masks(predictions[0], vocabulary, words, task, min_score)
-    options["with_segments"] = task != "semantic"
-    if len(boxes) == 1:
-        result = postprocess.semantic(predictions[0], vocabulary, **options)
-    else:
-        result = merge_windows(predictions, boxes, vocabulary, original_size=original, **options)
-    if task == "instance":
-        kinds = [concept.kind for concept in vocabulary]
-        things = tuple(s for s in result.segments if kinds[s.class_id] == "thing")
-        return replace(result, semantic=None, segments=things)
-    return result
-
-
-def _masks(
-    prediction: MaskPrediction,
-    vocabulary: Vocabulary,
-    words: Words,
-    task: Task,
-    min_score: float | None,
-) -> Segmentation:
-    """Returns the instance or panoptic answer of a model that predicts masks."""
-    if task == "panoptic":
-        return postprocess.panoptic(
-            prediction,
-            vocabulary,
-            min_score=PANOPTIC_SCORE if min_score is None else min_score,
-            num_negatives=words.num_negatives,
-        )
-    return postprocess.instances(
-        prediction,
-        vocabulary,
-        min_score=min_score or 0.0,
-        things_only=True,
-        num_negatives=words.num_negatives,
-    )
-
-
-def resized(image: np.ndarray, short_side: int) -> Tensor:
-    """Returns (3, h, w) float32, 0..255, with the shorter side `short_side`; antialiased."""
-    height, width = image.shape[:2]
-    scale = short_side / min(height, width)
-    size = (max(round(height * scale), 1), max(round(width * scale), 1))
-    tensor = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
-    if size == (height, width):
-        return tensor[0]
-    return F.interpolate(tensor, size, mode="bilinear", align_corners=False, antialias=True)[0]
-
-
-def padded(picture: Tensor, stride: int, value: Sequence[float]) -> Tensor:
-    """Returns (3, H, W) with both sides rounded up to a multiple of `stride`, `value` at the end.
-
-    Args:
-        value: one number per channel.
-    """
-    bottom, right = (-side % stride for side in picture.shape[1:])
-    if not (bottom or right):
-        return picture
-    height, width = picture.shape[1:]
-    result = picture.new_tensor(value)[:, None, None].repeat(1, height + bottom, width + right)
-    result[:, :height, :width] = picture
-    return result
 
 
 def _as_image(image: Path | str | np.ndarray) -> Path | np.ndarray:

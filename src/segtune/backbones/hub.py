@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -20,8 +20,16 @@ from segtune.backbones.clip_vit import CLIP_MEAN, CLIP_STD, ClipVit
 from segtune.errors import WeightsError
 from segtune.zoo.cards import CARDS, Card
 
+if TYPE_CHECKING:
+    from segtune.backbones.base import FrozenModel
+    from segtune.backbones.sam import Sam
+    from segtune.backbones.sam3 import Sam3
+    from segtune.backbones.seem import Seem
+
 DEFAULT_MODEL = "clip-vit-tiny"
 """The bundled model that is used where none is named."""
+SAM_TYPES = ("sam", "sam2", "sam2_video", "sam3", "sam3_video")
+"""`model_type` in the config.json of a SAM, SAM 2 or SAM 3."""
 
 
 def load_backbone(
@@ -29,8 +37,8 @@ def load_backbone(
     *,
     tokenizer: str | Path | None = None,
     device: str | torch.device | None = None,
-) -> ClipVit:
-    """Returns a frozen CLIP ViT.
+) -> FrozenModel:
+    """Returns a frozen CLIP ViT, SEEM, SAM, SAM 2 or SAM 3, by what its files say it is.
 
     Args:
         name: a bundled model, a Hugging Face folder or hub name, an OpenAI `.pt` file, or an
@@ -40,22 +48,23 @@ def load_backbone(
         device: where to put it; None takes an accelerator where there is one.
 
     Raises:
-        FileNotFoundError, WeightsError: nothing found, or it is not a CLIP ViT.
+        FileNotFoundError, WeightsError: nothing found, or it is no model of these.
     """
+    model: ClipVit | Seem | Sam | Sam3
     card = CARDS.get(str(name))
     path = card.path() if card and card.is_bundled else Path(name)
     if path.is_dir():
-        clip = _from_folder(path, card, tokenizer)
+        model = _from_folder(path, card, tokenizer)
     elif path.is_file():
-        clip = _from_file(path, tokenizer)
+        model = _from_file(path, tokenizer)
     elif _looks_like_path(str(name)):
         raise FileNotFoundError(
             f"no model at {name}; give a folder with config.json and model.safetensors, an "
             f"official CLIP file, or a bundled name ({', '.join(bundled())})"
         )
     else:
-        clip = _from_hub(card.hub_id or card.name if card else str(name), card, tokenizer)
-    return clip.to(device or default_device())
+        model = _from_hub(card.hub_id or card.name if card else str(name), card, tokenizer)
+    return model.to(device or default_device())
 
 
 def default_device() -> torch.device:
@@ -133,7 +142,9 @@ def _load_strictly(model: CLIPModel, state: Mapping[str, Tensor], name: str) -> 
     model.load_state_dict(dict(state))
 
 
-def _from_folder(path: Path, card: Card | None, tokenizer: str | Path | None) -> ClipVit:
+def _from_folder(
+    path: Path, card: Card | None, tokenizer: str | Path | None
+) -> ClipVit | Seem | Sam | Sam3:
     if (path / "open_clip_config.json").is_file():
         return _from_open_clip(path, tokenizer)
     if not (path / "config.json").is_file():
@@ -145,10 +156,15 @@ def _from_folder(path: Path, card: Card | None, tokenizer: str | Path | None) ->
         from segtune.backbones.seem_files import load_seem
 
         return load_seem(path, tokenizer=tokenizer)
-    if settings.get("model_type") != "clip":
+    kind = settings.get("model_type", "nameless")
+    if kind in SAM_TYPES:
+        from segtune.backbones.sam_files import load_sam
+
+        return load_sam(path, tokenizer=tokenizer, device="cpu")
+    if kind != "clip":
         raise WeightsError(
-            f"{path} is a {settings.get('model_type', 'nameless')!r} model; segtune needs a CLIP "
-            "with a ViT image tower here"
+            f"{path} is a {kind!r} model; segtune needs a CLIP with a ViT image tower, a SEEM or "
+            "a SAM here"
         )
     config = CLIPConfig.from_dict(settings)
     file = path / "model.safetensors"
@@ -197,7 +213,7 @@ def _from_open_clip(path: Path, tokenizer: str | Path | None) -> ClipVit:
     )
 
 
-def _from_file(path: Path, tokenizer: str | Path | None) -> ClipVit:
+def _from_file(path: Path, tokenizer: str | Path | None) -> ClipVit | Seem:
     state = read_state(path)
     if any(key.startswith("sem_seg_head.predictor.") for key in state):
         from segtune.backbones.seem_files import load_seem
@@ -208,7 +224,9 @@ def _from_file(path: Path, tokenizer: str | Path | None) -> ClipVit:
     )
 
 
-def _from_hub(name: str, card: Card | None, tokenizer: str | Path | None) -> ClipVit:
+def _from_hub(
+    name: str, card: Card | None, tokenizer: str | Path | None
+) -> ClipVit | Seem | Sam | Sam3:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -221,7 +239,10 @@ def _from_hub(name: str, card: Card | None, tokenizer: str | Path | None) -> Cli
             f"cannot get the weights of {name!r} ({type(error).__name__}); without a network, pass "
             f"a local folder or a bundled name ({', '.join(bundled())}){page}"
         ) from None
-    return _from_folder(folder, card, tokenizer)
+    model = _from_folder(folder, card, tokenizer)
+    if card is None:
+        model.name = name  # the folder is called after a commit
+    return model
 
 
 def load_tokenizer(path: str | Path) -> Any | None:

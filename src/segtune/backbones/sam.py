@@ -15,9 +15,9 @@ M masks per prompt (1 or 3), h w mask grid, 4 times that of the image features.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -49,8 +49,14 @@ class Proposals:
 class Sam(FrozenSam):
     """A frozen SAM or SAM 2 whose prompt tokens can be learned.
 
+    It has no text side: `tokenize` and `encode_text` are there so that a vocabulary can travel, and
+    give the same vector for every word.
+
     Attributes:
         width: D, length of a prompt token.
+        joint_width: 1, of the vector that stands for any word.
+        dense_size: the input size; images get there before the model resizes their longer side.
+        patch_size: 1, any image size will do.
 
     Example:
         >>> import torch
@@ -62,6 +68,10 @@ class Sam(FrozenSam):
         >>> tokens.shape, mask_logits.shape, iou.shape
         (torch.Size([9, 2, 32]), torch.Size([1, 9, 1, 32, 32]), torch.Size([1, 9, 1]))
     """
+
+    kind: ClassVar[str] = "sam"
+    uses_windows: ClassVar[bool] = False
+    background_word: ClassVar[str | None] = None
 
     def __init__(
         self,
@@ -81,6 +91,7 @@ class Sam(FrozenSam):
             keeps_ratio=isinstance(model, SamModel),
         )
         self.width: int = settings.hidden_size
+        self.joint_width, self.dense_size, self.patch_size = 1, self.input_size, 1
 
     @torch.no_grad()
     def features(self, pixels: Tensor) -> dict[str, Tensor]:
@@ -97,6 +108,14 @@ class Sam(FrozenSam):
         if isinstance(maps, Tensor):
             return {"image": maps}
         return {"high0": maps[0], "high1": maps[1], "image": maps[2]}
+
+    def tokenize(self, sentences: Sequence[str]) -> Tensor:
+        """Returns (N, 1) zeros: SAM reads no words."""
+        return torch.zeros(len(sentences), 1, dtype=torch.long, device=self.device)
+
+    def encode_text(self, tokens: Tensor) -> Tensor:
+        """Returns (N, 1) ones, the same for every word."""
+        return torch.ones(len(tokens), 1, device=self.device)
 
     # -- prompts to tokens ------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -72,6 +72,9 @@ class Sam3(FrozenSam):
     Attributes:
         tokenizer: turns a sentence into ids; None where only learned sequences are used.
         width: D, length of a token.
+        joint_width: D; the pooled vector of a word is the mean of its tokens.
+        dense_size: the input size, to which images are squashed.
+        patch_size: 1, any image size will do.
 
     Example:
         >>> import torch
@@ -83,6 +86,10 @@ class Sam3(FrozenSam):
         >>> found.mask_logits.shape, found.scores.shape
         (torch.Size([1, 2, 6, 16, 16]), torch.Size([1, 2, 6]))
     """
+
+    kind: ClassVar[str] = "sam3"
+    uses_windows: ClassVar[bool] = False
+    background_word: ClassVar[str | None] = None
 
     def __init__(
         self,
@@ -99,6 +106,7 @@ class Sam3(FrozenSam):
         )
         self.tokenizer = tokenizer
         self.width: int = config.detr_encoder_config.hidden_size
+        self.joint_width, self.dense_size, self.patch_size = self.width, self.input_size, 1
 
     @property
     def query_content(self) -> Tensor:
@@ -142,16 +150,27 @@ class Sam3(FrozenSam):
             WeightsError: there is no tokenizer.
             SegtuneError: no words, or one is too long.
         """
+        ids = self.tokenize(words)
+        mask = _is_real(ids)
+        return self.model.get_text_features(ids, mask.long()).pooler_output, mask
+
+    def tokenize(self, sentences: Sequence[str]) -> Tensor:
+        """Returns (N, T) int64 token ids, the end token repeated to the longest sentence.
+
+        Raises:
+            WeightsError: there is no tokenizer.
+            SegtuneError: no sentences, or one is too long.
+        """
         if self.tokenizer is None:
             raise WeightsError(
                 f"{self.name} has no tokenizer; put CLIP's tokenizer files beside the weights or "
                 "pass tokenizer=FOLDER"
             )
-        if not words:
+        if not sentences:
             raise SegtuneError('there are no words to encode; give at least one, such as "car"')
         context = self.model.config.text_config.max_position_embeddings
-        rows = [self.tokenizer(word)["input_ids"] for word in words]
-        for word, row in zip(words, rows, strict=True):
+        rows = [self.tokenizer(word)["input_ids"] for word in sentences]
+        for word, row in zip(sentences, rows, strict=True):
             if len(row) > context:
                 raise SegtuneError(
                     f"{word[:60]!r}... is {len(row)} tokens long but {self.name} reads {context}; "
@@ -159,9 +178,17 @@ class Sam3(FrozenSam):
                 )
         longest = max(map(len, rows))
         ids = torch.tensor([row + row[-1:] * (longest - len(row)) for row in rows])
-        mask = torch.tensor([[i < len(row) for i in range(longest)] for row in rows])
-        ids, mask = ids.to(self.device), mask.to(self.device)
-        return self.model.get_text_features(ids, mask.long()).pooler_output, mask
+        return ids.to(self.device)
+
+    @torch.no_grad()
+    def encode_text(self, tokens: Tensor) -> Tensor:
+        """Returns (N, D), the mean over the tokens of each sentence.
+
+        For what wants one vector per word; the model itself reads all tokens, see `text_sequences`.
+        """
+        mask = _is_real(tokens)
+        text = self.model.get_text_features(tokens, mask.long()).pooler_output
+        return (text * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
 
     def box_tokens(
         self, features: Mapping[str, Tensor], boxes_norm: Tensor, labels: Tensor | None = None
@@ -329,6 +356,12 @@ class Sam3(FrozenSam):
         encode = self.model.vision_encoder.neck.position_encoding
         shapes = [torch.Size((1, *level.shape[1:])) for level in maps]
         return maps, [encode(shape, self.device, self.model.dtype) for shape in shapes]
+
+
+def _is_real(ids: Tensor) -> Tensor:
+    """Returns (N, T) bool: the tokens up to the first end token, which is last in every row."""
+    first = (ids == ids[:, -1:]).int().argmax(1, keepdim=True)
+    return torch.arange(ids.shape[1], device=ids.device) <= first
 
 
 def _per_class(level: Tensor, count: int) -> Tensor:

@@ -21,6 +21,14 @@ from segtune.ops.files import atomic_write
 from segtune.viz.overlay import draw_overlay, legend_chips
 
 _NUM_TONES = 6
+_LEADS = {
+    "semantic": "Percent, over all labelled pixels of the split.",
+    "instance": "Percent, by COCO's protocol, over all annotated things of the split. S, m and l "
+    "are small, medium and large objects.",
+    "panoptic": "Percent, over all annotated segments of the split; th are things, st is stuff.",
+    "promptable": "Percent, the mean overlap of the answer to one click or one box per object.",
+}
+"""What the headline numbers of a task are, in one sentence."""
 _FIELDS = {
     "dataset": "Data set",
     "split": "Split",
@@ -104,7 +112,7 @@ def _scores(report: Report) -> str:
             cells.append(f'<td class="{kind}">{text}</td>')
         lines.append(f'<tr class="tone-{i % _NUM_TONES}">{"".join(cells)}</tr>')
     heads = "".join(f'<th class="number">{escape(metric)}</th>' for metric in metrics)
-    lead = "Percent, over all labelled pixels of the split."
+    lead = _LEADS[report.rows[0].result.task]
     if len(report.rows) > 1:
         lead += f" Changes are against {report.rows[0].name}."
     return _section(
@@ -202,7 +210,7 @@ def _classes(report: Report) -> str:
         )
     return _section(
         "Classes",
-        f"{score} per class in percent; a dash where a class occurs in neither truth nor answer.",
+        f"{score} per class in percent; a dash where there is nothing to score.",
         f'<div class="card"><div class="legend">{legend}</div>'
         f'<div class="classes">{"".join(entries)}</div></div>',
     )

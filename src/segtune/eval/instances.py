@@ -18,9 +18,8 @@ annotation with the id 0 is like any other.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -28,8 +27,8 @@ from segtune.errors import SegtuneError
 from segtune.eval.instance_scores import InstanceScores
 from segtune.eval.instance_tables import ImageTable, JoinedTable, curves, ranks_of_the_rest
 from segtune.eval.matching_ap import REGULAR, TAKEN_OUT, Matches, Pairs, match, ranks_within
-from segtune.eval.overlaps import OverlapOf, Region, overlap_pairs, regions_of
-from segtune.types import IGNORE, Instance, Vocabulary
+from segtune.eval.overlaps import OverlapOf, Region, are_entries, overlap_pairs, regions_of
+from segtune.types import IGNORE, Vocabulary
 
 AreaRanges = Mapping[str, tuple[float, float]]
 """Name -> lowest and highest area in pixels of the original image, both included."""
@@ -240,7 +239,7 @@ class InstanceEvaluator:
 
     def _table(self, predictions: Sequence[Region], truth: Sequence[Region]) -> ImageTable:
         """Returns what is kept of an image."""
-        scores = np.array([_score_of(item) for item in predictions], dtype=np.float64)
+        scores = _scores_of(predictions)
         pred_classes = self._classes_of(predictions, may_be_unknown=self._across_classes)
         best_first = np.lexsort((pred_classes, -scores))
         pred_classes, scores = pred_classes[best_first], scores[best_first]
@@ -250,7 +249,7 @@ class InstanceEvaluator:
         preds = regions_of([predictions[i] for i in best_first], overlap_of=self._overlap_of)
         truth = [truth[i] for i in by_class]
         objects = regions_of(truth, overlap_of=self._overlap_of)
-        is_crowd = np.array([_is_crowd(item) for item in truth], dtype=bool)
+        is_crowd = _are_crowds(truth)
         allowed = None if self._across_classes else pred_classes[:, None] == object_classes
         pairs = overlap_pairs(
             preds,
@@ -259,31 +258,30 @@ class InstanceEvaluator:
             at_least=min(self.iou_thresholds.min(), 1 - 1e-10),
             allowed=allowed,
         )
-        areas = np.array([_area_of(*pair) for pair in zip(truth, objects.pixels, strict=True)])
+        areas = _areas_of(truth, objects.pixels)
         return ImageTable(
             scores, pred_classes, preds.pixels, object_classes, areas, is_crowd, pairs
         )
 
-    def _classes_of(self, items: Sequence[Region], *, may_be_unknown: bool) -> np.ndarray:
+    def _classes_of(self, items: Sequence[Any], *, may_be_unknown: bool) -> np.ndarray:
         """Returns (N,) int64 class ids, K where there is no class."""
-        ids = np.empty(len(items), dtype=np.int64)
-        for i, item in enumerate(items):
-            if isinstance(item, Mapping):
-                category = item["category_id"]
-                class_id = self._class_of_category.get(category, -1)
-                if class_id < 0 and not may_be_unknown:
-                    raise SegtuneError(
-                        f"category {category} is not in the vocabulary; pass the data set's "
-                        "category_ids to the evaluator"
-                    )
-            else:
-                class_id = item.class_id
-                if not IGNORE <= class_id < self.num_classes:
-                    raise SegtuneError(
-                        f"class id {class_id} is not in the vocabulary of {self.num_classes}; "
-                        "score with the vocabulary that was used"
-                    )
-            ids[i] = class_id if class_id >= 0 else self.num_classes
+        unknown = self.num_classes
+        if not are_entries(items):
+            ids = np.array([item.class_id for item in items], dtype=np.int64)
+            if len(ids) and not IGNORE <= ids.min() <= ids.max() < unknown:
+                raise SegtuneError(
+                    f"class ids {ids.min()}..{ids.max()} are not in the vocabulary of {unknown} "
+                    "classes; score with the vocabulary that was used"
+                )
+            return np.where(ids == IGNORE, unknown, ids)
+        class_of = self._class_of_category
+        ids = np.array([class_of.get(x["category_id"], unknown) for x in items], dtype=np.int64)
+        if not may_be_unknown and unknown in ids:
+            category = items[ids.tolist().index(unknown)]["category_id"]
+            raise SegtuneError(
+                f"category {category} is not in the vocabulary; pass the data set's category_ids "
+                "to the evaluator"
+            )
         return ids
 
     def _match(
@@ -327,21 +325,25 @@ class InstanceEvaluator:
             )
 
 
-def _score_of(item: Region) -> float:
-    score = item["score"] if isinstance(item, Mapping) else getattr(item, "score", math.nan)
-    if not math.isfinite(score):
-        raise SegtuneError(f"a prediction has the score {score}; expected a finite number")
-    return float(score)
+def _scores_of(items: Sequence[Any]) -> np.ndarray:
+    """Returns (N,) float64."""
+    given = [x["score"] for x in items] if are_entries(items) else [x.score for x in items]
+    scores = np.array(given, dtype=np.float64)
+    if not np.isfinite(scores).all():
+        wrong = scores[~np.isfinite(scores)][0]
+        raise SegtuneError(f"a prediction has the score {wrong}; expected a finite number")
+    return scores
 
 
-def _is_crowd(item: Region) -> bool:
-    if isinstance(item, Mapping):
-        return bool(item.get("iscrowd", 0))
-    return isinstance(item, Instance) and item.is_crowd
+def _are_crowds(items: Sequence[Any]) -> np.ndarray:
+    """Returns (N,) bool."""
+    is_entry = are_entries(items)
+    return np.array([x.get("iscrowd", 0) if is_entry else x.is_crowd for x in items], dtype=bool)
 
 
-def _area_of(item: Region, pixels: float) -> float:
-    """Returns the annotated area, or that of the mask, even where boxes are compared."""
-    if isinstance(item, Instance):
-        return float(np.count_nonzero(item.mask))
-    return float(item.get("area", pixels) if isinstance(item, Mapping) else pixels)
+def _areas_of(items: Sequence[Any], pixels: np.ndarray) -> np.ndarray:
+    """Returns (N,) float64: annotated areas, or those of the masks even where boxes count."""
+    if not are_entries(items):
+        return np.array([np.count_nonzero(x.mask) for x in items], dtype=np.float64)
+    areas = [x.get("area", area) for x, area in zip(items, pixels.tolist(), strict=True)]
+    return np.array(areas, dtype=np.float64)

@@ -168,7 +168,8 @@ def _best_precisions(is_hit: np.ndarray, counted: np.ndarray) -> tuple[np.ndarra
     Returns:
         (A, T, most hits + 1) float64, whose last column is 0, and (A, T) int64.
     """
-    rows = is_hit.reshape(-1, is_hit.shape[-1])
+    num_areas, num_thresholds = is_hit.shape[:2]
+    rows = is_hit.reshape(num_areas * num_thresholds, -1)
     row, column = np.nonzero(rows)
     hits = np.bincount(row, minlength=len(rows))
     number = np.arange(len(row)) - (np.cumsum(hits) - hits)[row]
@@ -177,7 +178,7 @@ def _best_precisions(is_hit: np.ndarray, counted: np.ndarray) -> tuple[np.ndarra
     right_or_wrong = counted.reshape(rows.shape)[row, column] + np.spacing(1)
     best[row, number] = (number + 1) / right_or_wrong
     best = np.maximum.accumulate(best[:, ::-1], axis=1)[:, ::-1]
-    return best.reshape(*is_hit.shape[:2], -1), hits.reshape(is_hit.shape[:2])
+    return best.reshape(num_areas, num_thresholds, -1), hits.reshape(num_areas, num_thresholds)
 
 
 def ranks_within(groups: np.ndarray) -> np.ndarray:

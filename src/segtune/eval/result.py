@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from segtune.eval.semantic import ConfusionMatrix
-from segtune.types import Segmentation, Task, Vocabulary
+from segtune.types import Segmentation, Vocabulary
+
+EvaluatedTask = Literal["semantic", "instance", "panoptic", "promptable"]
+"""What can be scored: the tasks of a segmentation, and answers to clicks and boxes."""
 
 
 class Scores(Protocol):
@@ -70,7 +73,7 @@ class Example:
         image: (H, W, 3) uint8 RGB, reduced.
         truth: annotation at the size of `image`, in the form of an answer.
         prediction: the answer at the size of `image`.
-        score: score of this image alone, 0..1; NaN where it has no labelled pixel.
+        score: score of this image alone, 0..1; NaN where it has nothing that is scored.
         rank: "worst", "median", "best", a place in between, or "chosen".
     """
 
@@ -89,11 +92,11 @@ class EvaluationResult:
     Attributes:
         vocabulary: K concepts that were scored.
         image_scores: sample id -> score of this image alone.
-        confusion: pixel counts of semantic evaluations.
+        confusion: pixel counts of semantic evaluations; None for other tasks.
         seconds: wall-clock time of the predictions.
     """
 
-    task: Task
+    task: EvaluatedTask
     vocabulary: Vocabulary
     scores: Scores
     protocol: EvaluationProtocol

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
+import numpy as np
+
+from segtune.errors import SegtuneError
 from segtune.eval.evaluate import evaluate_semantic
-from segtune.eval.result import EvaluationProtocol, EvaluationResult
+from segtune.eval.result import EvaluatedTask, EvaluationProtocol, EvaluationResult
+from segtune.eval.tasks import InstanceJudge, Judge, PanopticJudge, PromptableJudge, judge
 from segtune.prompts import Prompts
 from segtune.segmenter import Segmenter
 from segtune.systems.base import System
@@ -18,26 +22,41 @@ def evaluate(
     model: Segmenter,
     dataset: Dataset,
     *,
+    task: EvaluatedTask = "semantic",
     prompts: Prompts | None = None,
     system: System | None = None,
     resolution: Resolution | None = None,
     seen_shift: float | None = None,
+    min_score: float | None = None,
     examples: int | Sequence[str] = 6,
     progress: bool = True,
 ) -> EvaluationResult:
-    """Returns the semantic scores of a model, with or without prompts, on every image.
+    """Returns the scores of a model, with or without prompts, on every image.
 
     Args:
         model: from `segtune.load`.
         dataset: labelled; its vocabulary is what the model looks for.
+        task: "semantic" gives mIoU; "instance" COCO's AP of things; "panoptic" PQ, where stuff may
+            be in the semantic map only; "promptable" the IoU of one click and one box per object.
         prompts: learned prompts; None is the zero-shot row.
         system: what answers in place of the prompts or of the zero-training system.
         resolution: overrides that of the prompts or of the model.
         seen_shift: taken off the probabilities of classes tagged "seen"; None takes the system's
             value for prompts that were learned inductively, and 0 otherwise.
+        min_score: of instances and panoptic segments; see `Segmenter.segment`.
         examples: pictures to keep, or their sample ids.
         progress: show a bar where the output is a terminal.
+
+    Raises:
+        SegtuneError: the data lacks what the task needs, or prompts are given for clicks and boxes.
     """
+    if task == "promptable":
+        if prompts is not None or system is not None:
+            raise SegtuneError(
+                "clicks and boxes are answered by the frozen model alone; evaluate task promptable "
+                "without prompts"
+            )
+        return _promptable(model, dataset, resolution, examples=examples, progress=progress)
     resolution = resolution or (prompts.resolution if prompts is not None else model.resolution)
     training: dict[str, Any] = dict(prompts.training) if prompts is not None else {}
     if seen_shift is None:
@@ -51,6 +70,8 @@ def evaluate(
             dataset.vocabulary,
             prompts=prompts,
             system=system,
+            task=task,
+            min_score=min_score,
             resolution=resolution,
             seen_ids=seen_ids,
             seen_shift=seen_shift,
@@ -67,8 +88,40 @@ def evaluate(
         selection="last step" if prompts is not None else "nothing selected",
         weights=f"{model.backbone.name} ({model.backbone.fingerprint})",
         extra={"system": answering.name}
-        | {"seen_shift": seen_shift, "crop_stride": asdict(resolution)["stride"]},
+        | {"seen_shift": seen_shift, "crop_stride": asdict(resolution)["stride"]}
+        | ({} if min_score is None else {"min_score": min_score}),
     )
-    return evaluate_semantic(
-        predict, dataset, protocol=protocol, examples=examples, progress=progress
+    if task == "semantic":
+        return evaluate_semantic(
+            predict, dataset, protocol=protocol, examples=examples, progress=progress
+        )
+    chosen = InstanceJudge if task == "instance" else PanopticJudge
+    how: Judge = chosen(predict, dataset.vocabulary)
+    return judge(how, dataset, protocol=protocol, examples=examples, progress=progress)
+
+
+def _promptable(
+    model: Segmenter,
+    dataset: Dataset,
+    resolution: Resolution | None,
+    *,
+    examples: int | Sequence[str],
+    progress: bool,
+) -> EvaluationResult:
+    """Returns how well the frozen model segments what is pointed at."""
+    resolution = replace(resolution or model.resolution, crop=None)
+
+    def by_click(sample: Sample, clicks: np.ndarray) -> Segmentation:
+        return model.segment_points(sample, clicks, resolution=resolution)
+
+    def by_box(sample: Sample, boxes: np.ndarray) -> Segmentation:
+        return model.segment_boxes(sample, boxes, resolution=resolution)
+
+    protocol = EvaluationProtocol(
+        resolution=f"short side {resolution.short_side}, window whole image",
+        selection="nothing selected",
+        weights=f"{model.backbone.name} ({model.backbone.fingerprint})",
+        extra={"click": "pixel farthest from the border", "box": "of the mask"},
     )
+    how = PromptableJudge(by_click, by_box, dataset.vocabulary)
+    return judge(how, dataset, protocol=protocol, examples=examples, progress=progress)

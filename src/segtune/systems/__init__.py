@@ -22,17 +22,21 @@ class SystemCard:
 
 
 SEEM = ("seem",)
+SEEM_AND_SAM = ("seem", "sam")
+SEEM_AND_SAMS = ("seem", "sam", "sam3")
 CLIP = ("clip-vit",)
 
 
 SYSTEMS: Mapping[str, SystemCard] = {
-    "ssprompt": SystemCard(SEEM, "query and class embeddings (SpaPrompt and SemPrompt)"),
-    "spaprompt": SystemCard(SEEM, "query embeddings"),
-    "semprompt": SystemCard(SEEM, "class embeddings"),
+    "ssprompt": SystemCard(SEEM_AND_SAMS, "query and class embeddings (SpaPrompt and SemPrompt)"),
+    "spaprompt": SystemCard(SEEM_AND_SAMS, "query embeddings"),
+    "semprompt": SystemCard(SEEM_AND_SAMS, "class embeddings"),
     "coop": SystemCard(SEEM, "word vectors before the class names"),
     "locn": SystemCard(SEEM, "the word vectors of the class names"),
-    "vspl": SystemCard(SEEM, "the places of point prompts"),
+    "vspl": SystemCard(SEEM_AND_SAM, "the places of point prompts"),
     "seem": SystemCard(SEEM, "nothing: the model as it is"),
+    "sam": SystemCard(("sam",), "nothing: masks without names from a grid of clicks"),
+    "sam3": SystemCard(("sam3",), "nothing: the model as it is"),
     "rpn": SystemCard(
         CLIP, "relationship prompts per layer (variant=released or paper), linear head"
     ),
@@ -46,7 +50,12 @@ SYSTEMS: Mapping[str, SystemCard] = {
 }
 """Name -> what is learned on what."""
 
-ZERO_SHOT: Mapping[str, str] = {"clip-vit": "dense-clip", "seem": "seem"}
+ZERO_SHOT: Mapping[str, str] = {
+    "clip-vit": "dense-clip",
+    "seem": "seem",
+    "sam": "sam",
+    "sam3": "sam3",
+}
 """Kind of frozen model -> the system that answers without learned prompts."""
 
 
@@ -90,6 +99,18 @@ def build_system(
         from segtune.systems.ssprompt.config import configure as configure_seem
 
         return PromptedSeem(model, configure_seem(name, options), name=name, seed=seed)
+    if backbone.kind == "sam":
+        from segtune.systems.ssprompt import sam_config
+        from segtune.systems.ssprompt.sam import PromptedSam
+
+        sam = sam_config.configure(sam_config.SamPromptConfig, name, options)
+        return PromptedSam(model, sam, name=name, seed=seed)
+    if backbone.kind == "sam3":
+        from segtune.systems.ssprompt import sam_config
+        from segtune.systems.ssprompt.sam3 import PromptedSam3
+
+        sam3 = sam_config.configure(sam_config.Sam3PromptConfig, name, options)
+        return PromptedSam3(model, sam3, name=name, seed=seed)
     if name == "dense-clip":
         from segtune.systems.rpn.dense_clip import DenseClip, DenseClipConfig
 

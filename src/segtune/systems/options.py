@@ -30,8 +30,11 @@ def checked(config: type, system: str, options: Mapping[str, Any] | None) -> dic
     hints = get_type_hints(config)
     for name, value in given.items():
         if not _fits(value, hints[name]):
-            raise SegtuneError(f"{system} option {name}={value!r}; expected {known[name]}")
-        if get_origin(hints[name]) is tuple:
+            expected = known[name]
+            if get_origin(hints[name]) is Literal:
+                expected = " or ".join(map(str, get_args(hints[name])))
+            raise SegtuneError(f"{system} option {name}={value!r}; expected {expected}")
+        if isinstance(value, list):  # no field is a list, so it fitted as a tuple
             given[name] = tuple(value)
     return given
 

@@ -17,12 +17,14 @@ from segtune.data.formats import open_dataset
 from segtune.data.samples import Subset
 from segtune.data.shots import by_class, by_image
 from segtune.errors import SegtuneError
+from segtune.ops.files import cache_dir
 from segtune.ops.labels import inductive_labels, transductive_labels
 from segtune.ops.set_loss import MaskTargets, select_classes
 from segtune.prompts import Prompts
 from segtune.segmenter import Segmenter
 from segtune.systems import SYSTEMS, build_system, systems_for
 from segtune.systems.base import System, Targets, Words
+from segtune.train.feature_cache import FeatureCache, cache_key
 from segtune.train.loop import Batch, LoopConfig, optimise
 from segtune.train.views import (
     EncodedViews,
@@ -54,6 +56,9 @@ class FitConfig:
         short_side, crop: pixels, see `ViewConfig`; None takes the model's resolution, which is the
             whole image for models that do not look through windows.
         scale, flip, distort: see `ViewConfig`.
+        cache: where encoded views are kept; "disk" leaves them in the cache of segtune, for further
+            fits with the same model, data and views.
+        cache_half: keep them in float16.
         setting: "supervised" learns from all labels; "inductive" shows only classes tagged "seen";
             "transductive" adds, in the second half, self-made labels on pixels of the other
             classes. "auto" is inductive where the vocabulary has unseen classes.
@@ -69,6 +74,8 @@ class FitConfig:
     scale: tuple[float, float] = (0.75, 1.5)
     flip: bool = True
     distort: bool = True
+    cache: Literal["memory", "disk"] = "memory"
+    cache_half: bool = False
     setting: Setting = "auto"
 
 
@@ -133,33 +140,34 @@ def fit(
 ) -> Prompts:
     """Learns prompts for a frozen model from labelled images and returns them.
 
-    Args:
-        model: from `segtune.load`.
-        data: a dataset, or what `open_dataset` reads; its training split is used.
-        system: a name in `segtune.systems.SYSTEMS`.
-        options: fields of the system's config, such as {"variant": "released"}.
-        shots: number of images (or images per class); None takes all.
-        shots_by: what a shot counts.
-        seed: chooses the images, the views and the initial prompts.
-        templates: sentences around class names; those of the model where None.
-        config: steps, rates, views and resolution; `default_config` of the system where None.
-        out: prompt file to write. An interrupted fit leaves `OUT.checkpoint` and goes on from it;
-            losses are logged to `OUT.log.jsonl`.
-        progress: show bars where the output is a terminal.
-        accelerator: for several devices and mixed precision.
-        on_step: called after every step with the number of finished steps and a function that
-            returns the prompts as they are now.
+        Args:
+            model: from `segtune.load`.
+            data: a dataset, or what `open_dataset` reads; its training split is used.
+            system: a name in `segtune.systems.SYSTEMS`.
+            options: fields of the system's config, such as {"variant": "released"}.
+            shots: number of images (or images per class); None takes all.
+            shots_by: what a shot counts.
+            seed: chooses the images, the views and the initial prompts.
+            templates: sentences around class names; those of the model where None.
+            config: steps, rates, views and resolution; `default_config` of the system where None.
+            out: prompt file to write. An interrupted fit leaves `OUT.checkpoint` and goes on from it;
+                losses are logged to `OUT.log.jsonl`.
+            progress: show bars where the output is a terminal.
+            accelerator: for several devices and mixed precision.
+            on_step: called after every step with the number of finished steps and a function that
+                returns the prompts as they are now.
 
-    Raises:
-        SegtuneError: the system learns nothing, or data and options do not fit together.
+        Raises:
+            SegtuneError: the system learns nothing, or data and options do not fit together.
 
-    Example:
-        >>> import segtune
-        >>> from segtune.train.loop import LoopConfig
-        >>> config = segtune.FitConfig(loop=LoopConfig(steps=2), views=1, crop=64)
-        >>> prompts = segtune.fit(segtune.load(), "synthetic:jargon", shots=1, config=config)
-        >>> prompts.system, len(prompts.vocabulary) > 10
-        ('rpn', True)
+        Example:
+            >>> import segtune
+            >>> from segtune.train.feature_cache import FeatureCache, cache_key
+    from segtune.train.loop import LoopConfig
+            >>> config = segtune.FitConfig(loop=LoopConfig(steps=2), views=1, crop=64)
+            >>> prompts = segtune.fit(segtune.load(), "synthetic:jargon", shots=1, config=config)
+            >>> prompts.system, len(prompts.vocabulary) > 10
+            ('rpn', True)
     """
     config = config or default_config(system)
     dataset = open_dataset(data) if isinstance(data, Path | str) else data
@@ -297,6 +305,24 @@ def make_stages(
     return inductive, Stage(words, unseen_ids=unseen)
 
 
+def feature_cache(system: System, views: Views, config: FitConfig) -> FeatureCache:
+    """Returns where the features of these views are kept; on disk under all that they depend on."""
+    if config.cache == "memory":
+        return FeatureCache(half=config.cache_half)
+    backbone: Any = system.backbone
+    key = cache_key(
+        system=system.name,
+        options=system.config_values(),
+        data=[views.dataset.name, views.dataset.split, few_ids(views.dataset)],
+        views=asdict(views.config),
+        num_views=config.views,
+        seed=views.seed,
+        half=config.cache_half,
+    )
+    folder = cache_dir() / "features" / backbone.fingerprint / key
+    return FeatureCache(folder, half=config.cache_half)
+
+
 def _batches(
     system: System,
     views: Views,
@@ -309,11 +335,10 @@ def _batches(
 ) -> Callable[[int], Batch]:
     """Returns the function from a step to its batch; processes take parts of one larger draw."""
     num_images = len(views.dataset)
-    pool = (
-        EncodedViews(system, views, num_views=config.views, progress=progress)
-        if config.views
-        else None
-    )
+    pool = None
+    if config.views:
+        cache = feature_cache(system, views, config)
+        pool = EncodedViews(system, views, num_views=config.views, cache=cache, progress=progress)
     half = config.loop.steps // 2
     rank, world = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
 

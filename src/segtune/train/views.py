@@ -29,10 +29,13 @@ from segtune.data.transforms import (
 from segtune.errors import DataError
 from segtune.ops.set_loss import MaskTargets
 from segtune.systems.base import System
+from segtune.train.feature_cache import FeatureCache
 from segtune.types import IGNORE, Dataset, Features
 
 PAD_VALUE = 118.0
 """Grey of padded pixels, 0..255: near zero once a model has normalised it."""
+GRID = "grid"
+"""Name under which the grid of the features is cached."""
 
 
 @dataclass(frozen=True)
@@ -122,8 +125,10 @@ class Views:
 class EncodedViews:
     """A fixed pool of views per image whose frozen features are computed before training.
 
-    Attributes:
+    Args:
         num_views: views per image.
+        cache: where features are kept; one of an earlier fit on the same views saves the encoding.
+        at_once: views that are encoded together.
     """
 
     def __init__(
@@ -132,12 +137,14 @@ class EncodedViews:
         views: Views,
         *,
         num_views: int,
+        cache: FeatureCache | None = None,
         at_once: int = 8,
         progress: bool = True,
     ) -> None:
         self.num_views, self.num_images = num_views, len(views.dataset)
         pairs = [(i, v) for i in range(self.num_images) for v in range(num_views)]
-        self._features: list[dict[str, Tensor]] = []
+        self.cache = cache or FeatureCache()
+        self.device = system.device
         self._views: list[tuple[Tensor, MaskTargets]] = []
         size = None if views.config.crop else views.largest(pairs, stride=system.stride)
         starts = range(0, len(pairs), at_once)
@@ -145,21 +152,23 @@ class EncodedViews:
         for start in bar:
             part = [views.view(i, v, keep=True) for i, v in pairs[start : start + at_once]]
             part = same_size(part, size, system.padding)
-            features = encode(system, part)
-            self._grid, self._key = features.grid, features.key
-            for row in range(len(part)):
-                self._features.append({k: t[row].clone() for k, t in features.tensors.items()})
+            rows = range(start, start + len(part))
+            if not all(row in self.cache for row in rows):
+                features = encode(system, part)
+                grid = {GRID: torch.tensor(features.grid)}
+                for place, row in enumerate(rows):
+                    self.cache.put(row, {k: t[place] for k, t in features.tensors.items()} | grid)
             self._views += [(view.labels, view.masks) for view in part]
 
     def batch(self, pairs: Sequence[tuple[int, int]]) -> tuple[Features, Tensor, list[MaskTargets]]:
         """Returns the features, labels (B, h, w) and objects of (image, view) pairs."""
         rows = [i * self.num_views + v for i, v in pairs]
-        names = self._features[0]
-        tensors = {name: torch.stack([self._features[r][name] for r in rows]) for name in names}
-        labels = torch.stack([self._views[r][0] for r in rows])
-        device = next(iter(tensors.values())).device
-        masks = [on_device(self._views[r][1], device) for r in rows]
-        return Features(tensors, self._grid, self._key), labels.to(device), masks
+        stored = [self.cache.get(row, self.device) for row in rows]
+        tensors = {name: torch.stack([each[name] for each in stored]) for name in stored[0]}
+        height, width = tensors.pop(GRID)[0].tolist()
+        labels = torch.stack([self._views[row][0] for row in rows])
+        masks = [on_device(self._views[row][1], self.device) for row in rows]
+        return Features(tensors, (height, width)), labels.to(self.device), masks
 
 
 def rounded_up(sizes: Sequence[Sequence[int]], stride: int) -> tuple[int, int]:

@@ -15,7 +15,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -168,7 +168,7 @@ def export(seem: Seem, folder: Path) -> Path:
 def make_trainee(recipe: SeemRecipe, dataset: Dataset) -> tuple[Trainee, list[int]]:
     """Returns a fresh model and the ids of the classes that it learns: all but the unseen ones."""
     torch.manual_seed(recipe.seed)
-    clip = load_backbone(recipe.text, device="cpu")
+    clip = cast(ClipVit, load_backbone(recipe.text, device="cpu"))
     seem = build_seem(recipe, clip)
     vocabulary = dataset.vocabulary
     class_ids = [i for i, concept in enumerate(vocabulary) if concept.group != "unseen"]

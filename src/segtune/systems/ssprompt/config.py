@@ -70,6 +70,11 @@ class SSPromptConfig:
             )
         if self.spatial == "points" and self.retain == "exact":
             raise SegtuneError("points take the place of the queries; use retain=shared")
+        if not self.name_templates or any(t.count("{}") != 1 for t in self.name_templates):
+            raise SegtuneError(
+                f"name_templates={self.name_templates}; give at least one sentence, each with "
+                "{} once, where the name goes"
+            )
 
 
 SSPROMPT = SSPromptConfig()

@@ -22,9 +22,11 @@ def losses(
         targets: label maps for the semantic task, masks for the others.
     """
     if config.task == "semantic":
-        class_logits, mask_logits = heads[-1]
-        loss = semantic_loss(class_logits, mask_logits, targets.semantic, form=config.semantic_loss)
-        return {"loss_ce": loss}
+        names = [*(f"loss_ce_{i}" for i in range(len(heads) - 1)), "loss_ce"]
+        return {
+            name: semantic_loss(*head, targets.semantic, form=config.semantic_loss)
+            for name, head in zip(names, heads, strict=True)
+        }
     if not targets.masks:
         raise SegtuneError(
             f"task={config.task} learns from instance masks but the data has none; use "

@@ -85,6 +85,12 @@ class PromptedSeem(System):
         """The coarsest level of the pyramid."""
         return self.backbone.patch_size
 
+    @property
+    def padding(self) -> tuple[float, float, float]:
+        """The mean colour of the model: zero once normalised, as in the official code."""
+        red, green, blue = self.backbone.mean
+        return (red, green, blue)
+
     def _start_spatial(self, seed: int) -> None:
         if isinstance(self.prompts.spatial, SpatialPrompt):
             generator = torch.Generator().manual_seed(seed)
@@ -97,12 +103,11 @@ class PromptedSeem(System):
             return
         generator = torch.Generator().manual_seed(seed + 1)
         rows = self._rows(words)
-        if sorted(rows) != list(range(len(self.config.classes))):
+        if len(rows) < len(self.config.classes):
             missing = [c for c in self.config.classes if c not in words.names]
             raise SegtuneError(f"the words of the fit lack {', '.join(missing)}")
-        order = sorted(rows, key=lambda row: row)
-        columns = [rows[row] for row in order]
-        self.prompts.semantic.start(words.embeds[columns], _background(words), generator)
+        default = words.embeds[list(rows.values())]
+        self.prompts.semantic.start(default, _background(words), generator)
 
     def encode(self, pixels: Tensor) -> Features:
         """Returns what lies upstream of the prompts, of (B, 3, H, W) pixels 0..255."""

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segtune.backbones.seem import Seem
+from segtune.errors import SegtuneError
 from segtune.systems.ssprompt.config import SSPromptConfig
 from segtune.systems.ssprompt.fusion import INIT_STD
 
@@ -36,14 +37,13 @@ class ContextPrompt(nn.Module):
         count = len(words) or config.context_tokens
         lead = " ".join(words or [PLACEHOLDER] * count)
         tokens = _tokens([f"{lead} {name}." for name in config.classes], backbone)
-        count = len(_tokens([lead], backbone)[0]) - 2 if words else count
         self.register_buffer("tokens", tokens, persistent=False)
         start = torch.zeros(count, backbone.text.config.width)
         if words:
-            start = backbone.text.token_embedding(tokens[0, 1 : 1 + count]).detach().clone()
+            start = backbone.text.token_embedding(_tokens([lead], backbone)[0, 1:-1]).detach()
         if config.context_per_class:
-            start = start.expand(len(config.classes), -1, -1).clone()
-        self.context = nn.Parameter(start)
+            start = start.expand(len(config.classes), -1, -1)
+        self.context = nn.Parameter(start.clone())
         self._is_random = not words
 
     def start(self, default: Tensor, background: Tensor, generator: torch.Generator) -> None:
@@ -86,16 +86,22 @@ class NamePrompt(nn.Module):
         for k, name in enumerate(config.classes):
             bare = _tokens([name], backbone)[0]
             bare = bare[1 : int(backbone.text.end_of(bare[None])[0])]  # without start and end
-            for s in range(self.num_sentences):
+            for s, template in enumerate(templates):
                 row = k * self.num_sentences + s
-                first = _find(tokens[row], bare, name, sentences[row])
-                place[row, first : first + len(bare)] = torch.arange(used, used + len(bare))
+                first = len(_tokens([template.partition("{}")[0]], backbone)[0]) - 1
+                here = slice(first, first + len(bare))
+                if not torch.equal(tokens[row, here], bare):
+                    raise SegtuneError(
+                        f"{name!r} is read differently inside of {sentences[row]!r}; put a space "
+                        "before {} in name_templates"
+                    )
+                place[row, here] = torch.arange(used, used + len(bare)).to(place)
             rows.append(backbone.text.token_embedding(bare).detach())
             used += len(bare)
         self.register_buffer("tokens", tokens, persistent=False)
         self.register_buffer("place", place, persistent=False)
-        empty = torch.zeros(0, backbone.text.config.width)
-        self.names = nn.Parameter(torch.cat([empty, *rows]).clone())
+        empty = torch.zeros(0, backbone.text.config.width, device=backbone.device)
+        self.names = nn.Parameter(torch.cat([empty, *rows]))
 
     def start(self, default: Tensor, background: Tensor, generator: torch.Generator) -> None:
         """Does nothing: names start at their own word vectors."""
@@ -112,16 +118,8 @@ class NamePrompt(nn.Module):
 
 
 def _tokens(sentences: list[str], backbone: Seem) -> Tensor:
-    """Returns (N, T) token ids, cut after the longest sentence."""
+    """Returns (N, T) token ids on the device of the model, cut after the longest sentence."""
     if not sentences:
-        return torch.zeros(0, 2, dtype=torch.long)
-    tokens = backbone.tokenize(sentences)
+        return torch.zeros(0, 2, dtype=torch.long, device=backbone.device)
+    tokens = backbone.tokenize(sentences).to(backbone.device)
     return tokens[:, : int(backbone.text.end_of(tokens).max()) + 1]
-
-
-def _find(tokens: Tensor, part: Tensor, name: str, sentence: str) -> int:
-    """Returns where the tokens of a name begin in a sentence."""
-    for first in range(len(tokens) - len(part) + 1):
-        if torch.equal(tokens[first : first + len(part)], part):
-            return first
-    raise ValueError(f"the tokens of {name!r} are not part of {sentence!r}")

@@ -1,0 +1,190 @@
+"""The values of `--points` and `--boxes`: written out for all images, or a JSON file by image.
+
+Nothing heavy is imported: the options are read before anything else runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from segtune.cli.images import ImageFile
+from segtune.errors import DataError
+
+Numbers = tuple[float, ...]
+Prompts = list[list[Numbers]]
+"""Per object, its clicks (x, y, label); or, per object, its one box (x1, y1, x2, y2)."""
+
+EXAMPLES = {
+    "points": '"120,80", "120,80; 40,60,-" with a click beside the object, "120,80 | 300,90" for '
+    "two objects, or a .json file",
+    "boxes": '"10,20,200,180", "10,20,200,180; 5,5,60,90" for two objects, or a .json file',
+}
+
+
+@dataclass(frozen=True)
+class Pointing:
+    """What is pointed at in which image.
+
+    Attributes:
+        everywhere: the prompts of all images; None where a file tells them by image.
+        by_image: file name, or name without its ending -> prompts.
+    """
+
+    kind: Literal["points", "boxes"]
+    everywhere: Prompts | None = None
+    by_image: dict[str, Prompts] | None = None
+    file: Path | None = None
+
+    def at(self, image: ImageFile) -> Prompts | None:
+        """Returns the prompts of an image; None where the file has none for it."""
+        if self.by_image is None:
+            return self.everywhere
+        keys = (str(image.path), image.path.name, image.name)
+        return next((self.by_image[key] for key in keys if key in self.by_image), None)
+
+    def unknown(self, images: Sequence[ImageFile]) -> list[str]:
+        """Returns the names of the file that no image has."""
+        known = {key for image in images for key in (str(image.path), image.path.name, image.name)}
+        return [name for name in self.by_image or {} if name not in known]
+
+    def arguments(self, prompts: Prompts) -> tuple[Any, ...]:
+        """Returns the arguments of `segment_points` or `segment_boxes` after the image."""
+        if self.kind == "boxes":
+            return ([group[0] for group in prompts],)
+        points = [[point[:2] for point in group] for group in prompts]
+        return points, [[int(point[2]) for point in group] for group in prompts]
+
+
+def points(text: str) -> Pointing:
+    """Returns the value of `--points`.
+
+    `;` separates clicks, `|` objects; a click that ends in `-` lies beside its object.
+
+    Example:
+        >>> points("120,80; 40,60,- | 7,9").everywhere
+        [[(120.0, 80.0, 1.0), (40.0, 60.0, 0.0)], [(7.0, 9.0, 1.0)]]
+    """
+    if text.strip().endswith(".json"):
+        return _from_file(Path(text.strip()), "points")
+    groups = [
+        [_click(click, text) for click in group.split(";") if click.strip()]
+        for group in text.split("|")
+    ]
+    return Pointing("points", everywhere=_whole(groups, "points"))
+
+
+def boxes(text: str) -> Pointing:
+    """Returns the value of `--boxes`; `;` and `|` separate them.
+
+    Example:
+        >>> boxes("10,20,200,180").everywhere
+        [[(10.0, 20.0, 200.0, 180.0)]]
+    """
+    if text.strip().endswith(".json"):
+        return _from_file(Path(text.strip()), "boxes")
+    parts = [part for part in re.split("[;|]", text) if part.strip()]
+    groups = [[_floats(part.split(","), 4, text, "boxes")] for part in parts]
+    return Pointing("boxes", everywhere=_whole(groups, "boxes"))
+
+
+def _click(click: str, text: str) -> Numbers:
+    words = [word.strip() for word in click.split(",")]
+    label = 1.0
+    if words[-1] in ("-", "+"):
+        label = float(words.pop() == "+")
+    return (*_floats(words, 2, text, "points"), label)
+
+
+def _floats(words: Sequence[Any], length: int, given: str, kind: str) -> Numbers:
+    """Returns finite numbers, so many of them."""
+    try:
+        numbers = tuple(float(word) for word in words)
+    except (TypeError, ValueError):
+        numbers = ()
+    if len(numbers) != length or not all(map(math.isfinite, numbers)):
+        raise argparse.ArgumentTypeError(f"{given!r} names no {kind}; type {EXAMPLES[kind]}")
+    return numbers
+
+
+def _whole(groups: Prompts, kind: str) -> Prompts:
+    """Returns the groups; each must have something in it."""
+    if not groups or not all(groups):
+        raise argparse.ArgumentTypeError(f"names no {kind}; type {EXAMPLES[kind]}")
+    if kind == "points" and not all(any(click[2] == 1 for click in group) for group in groups):
+        raise argparse.ArgumentTypeError(
+            "an object has no positive point; every group between | needs one without a trailing -"
+        )
+    return groups
+
+
+def _from_file(path: Path, kind: Literal["points", "boxes"]) -> Pointing:
+    """Returns what a JSON file says: {image name: [[x, y, label], ...]}, or boxes in there.
+
+    All points of an image mean one object, unless they are grouped by one more pair of brackets.
+    """
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"{path} does not exist; check the path")
+    read: Callable[[Any, str], Prompts] = _points_entry if kind == "points" else _boxes_entry
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path} is not JSON: {error}") from None
+    if not isinstance(content, dict) or not content:
+        raise DataError(
+            f"{path} holds no {kind}; expected "
+            + ('{"a.jpg": [[x, y, 1], ...]}' if kind == "points" else '{"a.jpg": [[x1, y1, ...]]}')
+        )
+    by_image = {name: read(entry, f"{path}: {name}") for name, entry in content.items()}
+    return Pointing(kind, by_image=by_image, file=path)
+
+
+def _points_entry(entry: Any, where: str) -> Prompts:
+    if not isinstance(entry, list) or not entry:
+        raise DataError(f"{where} has no points; expected [[x, y, label], ...]")
+    groups = entry if _is_nested(entry) else [entry]
+    found = []
+    for group in groups:
+        clicks = []
+        for click in group:
+            if not isinstance(click, list) or len(click) not in (2, 3) or click[2:] not in _LABELS:
+                raise DataError(
+                    f"{where} has the point {click}; expected [x, y] or [x, y, label] with label "
+                    "1 on the object and 0 beside it"
+                )
+            clicks.append((*_floats_of_file(click[:2], where), float(click[2] if click[2:] else 1)))
+        if not any(click[2] == 1 for click in clicks):
+            raise DataError(f"{where} has no positive point; give one with label 1")
+        found.append(clicks)
+    return found
+
+
+_LABELS: tuple[list[int], ...] = ([], [0], [1])
+
+
+def _boxes_entry(entry: Any, where: str) -> Prompts:
+    if not isinstance(entry, list) or not entry:
+        raise DataError(f"{where} has no boxes; expected [[x1, y1, x2, y2], ...]")
+    found: Prompts = []
+    for box in entry:
+        if not isinstance(box, list) or len(box) != 4:
+            raise DataError(f"{where} has the box {box}; expected [x1, y1, x2, y2]")
+        found.append([_floats_of_file(box, where)])
+    return found
+
+
+def _is_nested(entry: list[Any]) -> bool:
+    first = entry[0]
+    return isinstance(first, list) and bool(first) and isinstance(first[0], list)
+
+
+def _floats_of_file(values: Sequence[Any], where: str) -> Numbers:
+    if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
+        raise DataError(f"{where} has {list(values)}; expected finite numbers")
+    return tuple(float(value) for value in values)
