@@ -6,7 +6,7 @@ Frame and shape letters are those of `clicks`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -199,8 +199,13 @@ def to_segmentation(
             scores, class_ids = scores * best.values, best.indices
         rows = zip(inside.cpu().numpy(), class_ids.tolist(), scores.tolist(), strict=True)
         segments += [crop_segment(mask, class_id, score) for mask, class_id, score in rows]
+    return Segmentation(size, vocabulary, painted(segments, size), tuple(segments))
+
+
+def painted(segments: Sequence[Segment], size: tuple[int, int]) -> np.ndarray:
+    """Returns the (H, W) int32 label map of segments, better scores on top, `IGNORE` elsewhere."""
     label_map = np.full(size, IGNORE, np.int32)
     for segment in sorted(segments, key=lambda segment: segment.score):
         x1, y1, x2, y2 = segment.box_px
         label_map[y1:y2, x1:x2][segment.mask] = segment.class_id
-    return Segmentation(size, vocabulary, label_map, tuple(segments))
+    return label_map

@@ -73,3 +73,24 @@ def test_as_segmentation_leaves_out_what_is_no_result() -> None:
     assert result.size == (4, 5)
     assert [segment.class_id for segment in result.segments] == [1]
     assert (result.segments[0].full_mask((4, 5)) == mask).all()
+
+
+def test_some_classes_keep_their_labels_under_new_ids():
+    from segtune.data.samples import SomeClasses
+    from segtune.data.synthetic import SyntheticDataset
+
+    whole = SyntheticDataset("jargon", "val", size=(64, 64), length=2)
+    ids = [20, 3, 5]
+    part = SomeClasses(whole, ids)
+    assert part.vocabulary.names == tuple(whole.vocabulary.names[i] for i in ids)
+    for index in range(2):
+        before, after = whole[index], part[index]
+        for new, old in enumerate(ids):
+            assert ((after.semantic == new) == (before.semantic == old)).all()
+        assert (after.semantic == -1).sum() == sum(
+            (before.semantic == i).sum() for i in range(-1, 24) if i not in ids
+        )
+        assert [ids[i.class_id] for i in after.instances] == [
+            i.class_id for i in before.instances if i.class_id in ids
+        ]
+    assert part.sample_id(1) == whole.sample_id(1)

@@ -1,11 +1,7 @@
-"""The values of `--points` and `--boxes`: written out for all images, or a JSON file by image.
-
-Nothing heavy is imported: the options are read before anything else runs.
-"""
+"""The values of `--points` and `--boxes`: written out for all images, or a JSON file by image."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import re
@@ -15,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from segtune.cli.images import ImageFile
-from segtune.errors import DataError
+from segtune.errors import DataError, SegtuneError
 
 Numbers = tuple[float, ...]
 Prompts = list[list[Numbers]]
@@ -109,17 +105,18 @@ def _floats(words: Sequence[Any], length: int, given: str, kind: str) -> Numbers
     except (TypeError, ValueError):
         numbers = ()
     if len(numbers) != length or not all(map(math.isfinite, numbers)):
-        raise argparse.ArgumentTypeError(f"{given!r} names no {kind}; type {EXAMPLES[kind]}")
+        raise SegtuneError(f"--{kind} {given!r} is not understood; type {EXAMPLES[kind]}")
     return numbers
 
 
 def _whole(groups: Prompts, kind: str) -> Prompts:
     """Returns the groups; each must have something in it."""
     if not groups or not all(groups):
-        raise argparse.ArgumentTypeError(f"names no {kind}; type {EXAMPLES[kind]}")
+        raise SegtuneError(f"--{kind} has an object without {kind}; type {EXAMPLES[kind]}")
     if kind == "points" and not all(any(click[2] == 1 for click in group) for group in groups):
-        raise argparse.ArgumentTypeError(
-            "an object has no positive point; every group between | needs one without a trailing -"
+        raise SegtuneError(
+            "--points has an object without a positive point; every group between | needs one "
+            "without a trailing -"
         )
     return groups
 
@@ -130,7 +127,7 @@ def _from_file(path: Path, kind: Literal["points", "boxes"]) -> Pointing:
     All points of an image mean one object, unless they are grouped by one more pair of brackets.
     """
     if not path.is_file():
-        raise argparse.ArgumentTypeError(f"{path} does not exist; check the path")
+        raise FileNotFoundError(f"{path} does not exist; check the path of --{kind}")
     read: Callable[[Any, str], Prompts] = _points_entry if kind == "points" else _boxes_entry
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

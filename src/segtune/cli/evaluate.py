@@ -9,6 +9,7 @@ from segtune.cli.scoring import base_retention, print_retention, print_scores
 from segtune.errors import SegtuneError
 from segtune.eval.html import write_html
 from segtune.eval.report import Report, ReportRow, write_csv, write_json
+from segtune.eval.result import EvaluatedTask, EvaluationResult
 from segtune.eval.run import evaluate
 from segtune.prompts import Prompts
 from segtune.train.run import with_protocol
@@ -21,6 +22,14 @@ def run(options: Namespace) -> int:
     """Scores the model, and the prompts where given, and writes the reports asked for."""
     if options.retention and options.prompts is None:
         raise SegtuneError("--retention compares before and after a fit; add --prompts FILE")
+    task: EvaluatedTask = options.task
+    if task == "promptable" and options.prompts is not None:
+        raise SegtuneError(
+            "clicks and boxes are answered by the frozen model alone; leave --prompts out, or "
+            "choose another --task"
+        )
+    if task not in ("instance", "panoptic") and options.min_score is not None:
+        raise SegtuneError("--min-score is about segments; add --task instance or panoptic")
     prompts = open_prompts(options)
     dataset = open_labelled(options, prefer=("val", "test"))
     if options.protocol is not None:
@@ -29,23 +38,27 @@ def run(options: Namespace) -> int:
     model = open_model(options, prompts)
     resolution = resolution_of(options, model, prompts)
     examples = EXAMPLES if options.html else 0
-    zero_shot = evaluate(model, dataset, resolution=resolution, examples=examples)
+    zero_shot = evaluate(
+        model,
+        dataset,
+        task=task,
+        resolution=resolution,
+        min_score=options.min_score,
+        examples=examples,
+    )
     rows = [ReportRow("zero-shot", zero_shot)]
     if prompts is not None:
         fitted = evaluate(
             model,
             dataset,
+            task=task,
             prompts=prompts,
             resolution=resolution,
+            min_score=options.min_score,
             examples=zero_shot.example_ids,
         )
         rows.append(ReportRow(_row_name(prompts), fitted))
-    protocol = rows[-1].result.protocol
-    print_scores(
-        rows,
-        title=f"{dataset.name}, {dataset.split}: {protocol.num_images} images, "
-        f"{len(dataset.vocabulary)} classes, templates {protocol.templates}, {protocol.resolution}",
-    )
+    print_scores(rows, title=_title(rows[-1].result))
     retention = None
     if prompts is not None and options.retention:
         data, images = options.retention_data, options.retention
@@ -59,6 +72,17 @@ def run(options: Namespace) -> int:
     )
     _write(report, options)
     return 0
+
+
+def _title(result: EvaluationResult) -> str:
+    """Returns what was evaluated and how, in one line."""
+    protocol = result.protocol
+    facts = [f"{protocol.num_images} images", f"{len(result.vocabulary)} classes"]
+    if result.task != "semantic":
+        facts.insert(0, f"task {result.task}")
+    if protocol.templates is not None:
+        facts.append(f"templates {protocol.templates}")
+    return f"{protocol.dataset}, {protocol.split}: {', '.join(facts)}, {protocol.resolution}"
 
 
 def _row_name(prompts: Prompts) -> str:

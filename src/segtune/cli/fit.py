@@ -14,6 +14,7 @@ from segtune.cli.options import RETENTION_IMAGES
 from segtune.cli.scoring import base_retention, print_retention, retention_values
 from segtune.errors import SegtuneError
 from segtune.segmenter import Segmenter
+from segtune.systems import SYSTEMS
 from segtune.train.checkpoints import read_state
 from segtune.train.fit import FitConfig, default_config, fit
 from segtune.types import Dataset
@@ -38,7 +39,7 @@ def run(options: Namespace) -> int:
         model,
         dataset,
         system=options.system,
-        options=dict(options.settings),
+        options=_options_of_system(options),
         shots=shots,
         shots_by=options.shots_by,
         seed=options.seed,
@@ -79,6 +80,21 @@ def config_of(options: Namespace) -> FitConfig:
         setting=options.setting,
         **given,
     )
+
+
+def _options_of_system(options: Namespace) -> dict[str, Any]:
+    """Returns the options of `--set` and, for systems that know it, `--task`."""
+    given = dict(options.settings)
+    if options.task is None:
+        return given
+    if "seem" in SYSTEMS[options.system].kinds:
+        return given | {"task": options.task}
+    if options.task != "semantic":
+        raise SegtuneError(
+            f"{options.system} labels pixels; --task {options.task} needs a system that learns "
+            "masks, such as ssprompt on a SEEM"
+        )
+    return given
 
 
 def _check_out(out: Path, *, force: bool) -> None:

@@ -10,9 +10,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from segtune.cli.values import FORMATS, formats, natural_int, positive_float, positive_int, setting
+from segtune.cli.values import (
+    FORMATS,
+    formats,
+    natural_int,
+    positive_float,
+    positive_int,
+    setting,
+    share,
+)
 from segtune.systems import SYSTEMS, ZERO_SHOT
 
+TASKS = ("semantic", "instance", "panoptic")
 RETENTION_IMAGES = 40
 RETENTION_DATA = "synthetic:base"
 
@@ -35,13 +44,26 @@ def segment(parser: ArgumentParser) -> None:
         help='"road, car | automobile, tree", a file, or a name of `segtune vocabularies`; '
         "default: the words of --prompts",
     )
+    pointing = parser.add_mutually_exclusive_group()
+    pointing.add_argument(
+        "--points",
+        metavar="XY",
+        help='masks for clicks in pixels: "120,80; 40,60,-" is one object with a second click '
+        "beside it, | separates objects; or FILE.json {image name: [[x, y, label], ...]}",
+    )
+    pointing.add_argument(
+        "--boxes",
+        metavar="XYXY",
+        help='masks for boxes in pixels: "left,top,right,bottom; ..."; or FILE.json',
+    )
     parser.add_argument(
         "--not",
         dest="negatives",
         metavar="WORDS",
         help="words that compete for pixels but are no answer",
     )
-    parser.add_argument("--task", choices=("semantic", "instance", "panoptic"))
+    parser.add_argument("--task", choices=TASKS, help="default: what suits --format, or semantic")
+    _min_score(parser)
     parser.add_argument(
         "--format",
         dest="formats",
@@ -66,6 +88,11 @@ def fit(parser: ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="replace an existing FILE")
     learners = [name for name in SYSTEMS if name not in ZERO_SHOT.values()]
     parser.add_argument("--system", choices=learners, default="rpn", help="default: rpn")
+    parser.add_argument(
+        "--task",
+        choices=TASKS,
+        help="what the prompts of a model that predicts masks learn; default: semantic",
+    )
     _settings(parser, "option of the system, such as variant=paper; may be repeated")
     number = parser.add_mutually_exclusive_group()
     number.add_argument(
@@ -106,6 +133,14 @@ def fit(parser: ArgumentParser) -> None:
 def evaluate(parser: ArgumentParser) -> None:
     """Adds the options of `segtune evaluate`."""
     _data(parser, split="val where there is one, else test, else the only one")
+    parser.add_argument(
+        "--task",
+        choices=(*TASKS, "promptable"),
+        default="semantic",
+        help="mIoU, AP of instances, PQ, or IoU of one click and one box per object; "
+        "default: semantic",
+    )
+    _min_score(parser)
     parser.add_argument(
         "--protocol", metavar="NAME", help="zero-shot protocol that tags classes seen or unseen"
     )
@@ -168,6 +203,7 @@ COMMANDS = {
             'segtune segment photo.jpg --vocab "road, car | automobile, tree" --not sky',
             "segtune segment photos/ --prompts street.safetensors --out street",
             "segtune segment 'photos/*.jpg' --vocab coco_80 --task instance --format overlay,coco",
+            'segtune segment photo.jpg --points "120,80; 40,60,-" --vocab "car, tree" --model M',
         ),
     ),
     "fit": Command(
@@ -184,6 +220,7 @@ COMMANDS = {
         (
             "segtune evaluate photos/ --prompts street.safetensors --html report.html",
             "segtune evaluate VOC2012 --protocol voc15-5 --json voc.json",
+            "segtune evaluate COCO --task instance --model M --csv classes.csv",
         ),
     ),
     "train": Command(
@@ -214,6 +251,16 @@ def _model(parser: ArgumentParser) -> None:
         "--templates",
         metavar="T",
         help="sentences around words: a name of `segtune vocabularies`, a file, or 'a map of {}'",
+    )
+
+
+def _min_score(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--min-score",
+        type=share,
+        metavar="X",
+        help="leave segments with a lower score out, 0..1; default: 0.8 for panoptic segments of "
+        "models that predict masks, else 0",
     )
 
 

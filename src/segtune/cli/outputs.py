@@ -3,7 +3,7 @@
 DIR/overlays/NAME.png     photograph, colours, legend
 DIR/labels/NAME.png       class ids, 255 (or 65535) where no class won
 DIR/vocabulary.json       what the ids mean
-DIR/instances.json        COCO annotations of the things of all images
+DIR/instances.json        COCO annotations of the things, or of all that was pointed at
 DIR/panoptic.json         COCO panoptic, with id maps in DIR/panoptic/NAME.png
 """
 
@@ -80,6 +80,7 @@ def write_answers(
     formats: Sequence[str],
     folder: Path,
     vocabulary: Vocabulary,
+    things_only: bool = True,
 ) -> list[Path]:
     """Writes answers as they come, so that many images fit in memory; returns what was written.
 
@@ -89,6 +90,7 @@ def write_answers(
         formats: keys of `TASKS_OF_FORMAT`.
         folder: created where missing.
         vocabulary: of the answers.
+        things_only: leave stuff out of the COCO instances.
     """
     colors = [(int(r), int(g), int(b)) for r, g, b in class_colors(vocabulary)]
     coloured = replace(
@@ -105,7 +107,7 @@ def write_answers(
     ids: dict[str, int | str] = {image.name: i for i, image in enumerate(images, start=1)}
     if "coco" in formats:
         path = folder / "instances.json"
-        things = ((name, _things(result)) for name, result in results)
+        things = ((name, _things(result) if things_only else result) for name, result in results)
         coco_instances.write_annotations(
             path, things, vocabulary=coloured, image_ids=ids, image_names=names
         )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from segtune.cli.loading import first, preferred_split
 from segtune.cli.tables import percent, print_table, signed
 from segtune.data.formats import open_dataset
+from segtune.eval.promptable import BOX, CLICK
 from segtune.eval.report import ReportRow
+from segtune.eval.result import EvaluatedTask
 from segtune.eval.retention import Retention
 from segtune.eval.run import evaluate
 from segtune.eval.semantic import SemanticScores
@@ -17,6 +19,13 @@ from segtune.prompts import Prompts
 from segtune.segmenter import Segmenter
 
 SCORES = ("pAcc", "mIoU", "mIoU(S)", "mIoU(U)", "hIoU")
+SCORES_OF_TASK: Mapping[EvaluatedTask, tuple[str, ...]] = {
+    "semantic": SCORES,
+    "instance": ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR@100"),
+    "panoptic": ("PQ", "SQ", "RQ", "PQth", "SQth", "RQth", "PQst", "SQst", "RQst"),
+    "promptable": (f"{CLICK} IoU", f"{BOX} IoU"),
+}
+"""Headline numbers in the terminal; reports have more."""
 CLASSES_SHOWN = 5
 
 
@@ -70,7 +79,10 @@ def summary_values(summary: dict[str, float]) -> dict[str, float | None]:
 def print_scores(rows: Sequence[ReportRow], *, title: str) -> None:
     """Prints one line per model or setting, and the classes at both ends of the last one."""
     summaries = [row.result.scores.summary() for row in rows]
-    shown = [name for name in SCORES if any(name in summary for summary in summaries)]
+    headline = SCORES_OF_TASK[rows[0].result.task]
+    # Groups, such as "AP(unseen)", depend on the data.
+    grouped = [name for name in summaries[0] if name.startswith(f"{headline[0]}(")]
+    shown = [name for name in (*headline, *grouped) if any(name in row for row in summaries)]
     lines = [
         (row.name, *(percent(summary.get(name, math.nan)) for name in shown))
         for row, summary in zip(rows, summaries, strict=True)
@@ -80,16 +92,19 @@ def print_scores(rows: Sequence[ReportRow], *, title: str) -> None:
 
 
 def print_classes(rows: Sequence[ReportRow]) -> None:
-    """Prints IoU of the best and worst classes by the last row, a column per row."""
+    """Prints the main score of the best and worst classes by the last row, a column per row."""
     names = rows[-1].result.vocabulary.names
-    columns = [row.result.scores.per_class()["IoU"] for row in rows]
+    score = next(iter(rows[-1].result.scores.per_class()), None)
+    if score is None:
+        return
+    columns = [row.result.scores.per_class()[score] for row in rows]
     known = [i for i in range(len(names)) if not math.isnan(columns[-1][i])]
     ranked = sorted(known, key=lambda i: -columns[-1][i])
     ends = ranked
     if len(ranked) > 2 * CLASSES_SHOWN:
         ends = ranked[:CLASSES_SHOWN] + ranked[-CLASSES_SHOWN:]
     lines = [(names[i], *(percent(float(column[i])) for column in columns)) for i in ends]
-    title = "IoU per class, best and worst" if len(ends) < len(ranked) else "IoU per class"
+    title = f"{score} per class" + (", best and worst" if len(ends) < len(ranked) else "")
     print_table(("class", *(row.name for row in rows)), lines, title=title)
 
 

@@ -1,4 +1,4 @@
-"""`segtune segment`: masks for words, on any number of images."""
+"""`segtune segment`: masks for words, points or boxes, on any number of images."""
 
 from __future__ import annotations
 
@@ -9,19 +9,25 @@ from dataclasses import dataclass, field, replace
 
 from tqdm import tqdm
 
+from segtune.cli import clicks
+from segtune.cli.clicks import Pointing
 from segtune.cli.images import ImageFile, find_images
 from segtune.cli.loading import open_model, open_prompts, resolution_of
 from segtune.cli.outputs import Answer, choose_task, write_answers
 from segtune.cli.tables import percent, print_table
-from segtune.data.images import read_image
+from segtune.clicks import check_inside, read_boxes, read_clicks
+from segtune.data.images import image_size, read_image
 from segtune.errors import DataError, SegtuneError
+from segtune.pointing import UNNAMED, painted
 from segtune.prompts import Prompts
 from segtune.segmenter import Segmenter
-from segtune.types import Resolution, Sample, Task, Vocabulary
+from segtune.types import Resolution, Sample, Segmentation, Task, Vocabulary
 from segtune.vocabulary.parse import comma_list, read_vocabulary
 
 SOME_FAILED = 1
 """Exit status where some images could not be read."""
+POINTING_FORMATS = ("overlay", "coco")
+"""What answers to points and boxes are written as by default."""
 
 
 @dataclass
@@ -29,20 +35,26 @@ class Job:
     """What to do with every image, and what was found on the way.
 
     Attributes:
+        vocabulary: None where masks of points and boxes stay unnamed.
+        pointing: what to ask for in place of every pixel.
         shares: class name -> summed share of the images.
         counts: class name -> images that show it.
         num_done: images that were segmented.
+        num_masks: segments in them.
         num_failed: words and images that could not be read.
     """
 
     model: Segmenter
     prompts: Prompts | None
-    vocabulary: Vocabulary
+    vocabulary: Vocabulary | None
     task: Task
     resolution: Resolution
+    min_score: float | None = None
+    pointing: Pointing | None = None
     shares: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     num_done: int = 0
+    num_masks: int = 0
     num_failed: int = 0
 
     def answers(self, images: Sequence[ImageFile]) -> Iterator[Answer]:
@@ -53,18 +65,39 @@ class Job:
             except (DataError, OSError) as error:
                 self.fail(str(error))
                 continue
-            result = self.model.segment(
-                Sample(image.name, pixels),
-                self.vocabulary,
-                prompts=self.prompts,
-                task=self.task,
-                resolution=self.resolution,
-            )
+            sample = Sample(image.name, pixels)
+            if self.pointing is not None:
+                result = self._pointed_at(sample, image, self.pointing)
+            else:
+                result = self.model.segment(
+                    sample,
+                    self.vocabulary,
+                    prompts=self.prompts,
+                    task=self.task,
+                    min_score=self.min_score,
+                    resolution=self.resolution,
+                )
             self.num_done += 1
+            self.num_masks += len(result.segments)
             for name, share in result.classes_found().items():
                 self.shares[name] = self.shares.get(name, 0.0) + share
                 self.counts[name] = self.counts.get(name, 0) + 1
             yield Answer(image.name, pixels, result)
+
+    def _pointed_at(self, sample: Sample, image: ImageFile, pointing: Pointing) -> Segmentation:
+        """Returns the masks that were asked for, best first, without empty ones."""
+        ask = self.model.segment_points if pointing.kind == "points" else self.model.segment_boxes
+        result = ask(
+            sample,
+            *pointing.arguments(pointing.at(image) or []),
+            vocabulary=self.vocabulary,
+            prompts=self.prompts,
+            resolution=self.resolution,
+        )
+        least = self.min_score or 0.0
+        kept = [s for s in result.segments if s.mask.any() and s.score >= least]
+        ranked = tuple(sorted(kept, key=lambda segment: -segment.score))
+        return replace(result, semantic=painted(ranked, result.size), segments=ranked)
 
     def fail(self, problem: str) -> None:
         """Reports one image that is left out."""
@@ -74,14 +107,23 @@ class Job:
 
 def run(options: Namespace) -> int:
     """Segments the images, prints what was found and where the files are."""
-    task, formats = choose_task(options.task, options.formats)
+    pointing = _pointing(options)
+    if pointing is None:
+        task, formats = choose_task(options.task, options.formats)
+        if task == "semantic" and options.min_score is not None:
+            raise SegtuneError("--min-score is about segments; add --task instance or panoptic")
+    else:
+        task, formats = "panoptic", tuple(options.formats or POINTING_FORMATS)
     prompts = open_prompts(options)
-    vocabulary = _vocabulary(options, prompts)
+    vocabulary = _vocabulary(options, prompts, needed=pointing is None)
     images, problems = find_images(options.images)
     if not images:
         raise SegtuneError(problems[0])
+    if pointing is not None:
+        images = _checked(pointing, images, problems)
     model = open_model(options, prompts)
-    job = Job(model, prompts, vocabulary, task, resolution_of(options, model, prompts))
+    resolution = resolution_of(options, model, prompts)
+    job = Job(model, prompts, vocabulary, task, resolution, options.min_score, pointing)
     for problem in problems:
         job.fail(problem)
     written = write_answers(
@@ -89,7 +131,8 @@ def run(options: Namespace) -> int:
         images,
         formats=formats,
         folder=options.out,
-        vocabulary=vocabulary,
+        vocabulary=vocabulary or UNNAMED,
+        things_only=pointing is None,
     )
     _print_classes(job)
     if job.num_done:
@@ -101,14 +144,72 @@ def run(options: Namespace) -> int:
     return 0
 
 
-def _vocabulary(options: Namespace, prompts: Prompts | None) -> Vocabulary:
-    """Returns the words of `--vocab`, else of the prompts, with the negatives of `--not`."""
+def _pointing(options: Namespace) -> Pointing | None:
+    """Returns what `--points` or `--boxes` point at; None without them."""
+    if options.points is None and options.boxes is None:
+        return None
+    if options.task is not None or options.crop is not None:
+        raise SegtuneError(
+            "points and boxes are answered with one mask each, from the whole image; leave --task "
+            "and --crop out"
+        )
+    if options.points is not None:
+        return clicks.points(options.points)
+    return clicks.boxes(options.boxes)
+
+
+def _checked(
+    pointing: Pointing, images: Sequence[ImageFile], problems: list[str]
+) -> list[ImageFile]:
+    """Returns the images that something is pointed at in, before any model is loaded.
+
+    Args:
+        problems: names in a file that are no images are added.
+
+    Raises:
+        SegtuneError: a point or box is outside of its image, or there is none for any image.
+    """
+    problems += [f"{pointing.file} names {name}, no image" for name in pointing.unknown(images)]
+    chosen = []
+    for image in images:
+        prompts = pointing.at(image)
+        if prompts is None:
+            continue
+        chosen.append(image)
+        try:
+            size = image_size(image.path)
+        except (DataError, OSError):
+            continue  # reported where the image is read
+        values = pointing.arguments(prompts)
+        asked = read_clicks(*values) if pointing.kind == "points" else read_boxes(*values)
+        try:
+            check_inside(asked, size)
+        except SegtuneError as error:
+            raise SegtuneError(f"{image.path.name}: {error}") from None
+    if not chosen:
+        raise SegtuneError(
+            f"{pointing.file} has no {pointing.kind} for {images[0].path.name}; its names are "
+            f"{', '.join(list(pointing.by_image or {})[:3])}"
+        )
+    if left_out := len(images) - len(chosen):
+        print(f"{left_out} of {len(images)} images have no {pointing.kind} in {pointing.file}")
+    return chosen
+
+
+def _vocabulary(options: Namespace, prompts: Prompts | None, *, needed: bool) -> Vocabulary | None:
+    """Returns the words of `--vocab`, else of the prompts, with the negatives of `--not`.
+
+    Args:
+        needed: there must be words.
+    """
     if options.vocab is not None:
         vocabulary = read_vocabulary(options.vocab)
     elif prompts is not None:
         vocabulary = prompts.vocabulary
-    else:
+    elif needed or options.negatives is not None:
         raise SegtuneError('no words to look for; type --vocab "road, car, tree"')
+    else:
+        return None
     if options.negatives is None:
         return vocabulary
     words = comma_list(options.negatives, name="negatives").names
@@ -120,5 +221,8 @@ def _print_classes(job: Job) -> None:
     ranked = sorted(job.shares.items(), key=lambda item: -item[1])
     rows = [(name, percent(share / job.num_done), str(job.counts[name])) for name, share in ranked]
     plural = "s" if job.num_done != 1 else ""
-    title = f"{len(ranked)} of {len(job.vocabulary)} classes in {job.num_done} image{plural}"
+    what = f"{len(ranked)} of {len(job.vocabulary or UNNAMED)} classes"
+    if job.pointing is not None:
+        what = f"{job.num_masks} masks"
+    title = f"{what} in {job.num_done} image{plural}"
     print_table(("class", "% of pixels", "images"), rows, title=title)

@@ -13,15 +13,17 @@ from segtune.errors import SegtuneError
 from segtune.systems import SYSTEMS
 from segtune.vocabulary.builtin import unknown_name
 
-CLIP_RECIPE = "zoo/clip_vit"
+ZOO = ("zoo/clip_vit", "zoo/seem")
+"""Recipes of bundled models."""
 
 
 def run(options: Namespace) -> int:
     """Trains by the recipe and prints where the results are."""
     out: Path = options.out or Path("runs") / options.recipe.stem
     settings = dict(options.settings)
-    if system_of(options.recipe) == CLIP_RECIPE:
-        _train_clip(options.recipe, settings, out=out, resume=options.resume)
+    system = system_of(options.recipe)
+    if system in ZOO:
+        _train_model(system, options.recipe, settings, out=out, resume=options.resume)
         return 0
     from segtune.train.run import run_recipe
 
@@ -53,15 +55,24 @@ def system_of(recipe: Path) -> str:
     if not isinstance(values, dict) or not isinstance(values.get("system"), str):
         raise SegtuneError(f"{recipe} has no `system:`; write for example `system: rpn` into it")
     system = values["system"]
-    if system not in (*SYSTEMS, CLIP_RECIPE):
-        raise unknown_name(system, (*SYSTEMS, CLIP_RECIPE), what="system of recipes")
+    if system not in (*SYSTEMS, *ZOO):
+        raise unknown_name(system, (*SYSTEMS, *ZOO), what="system of recipes")
     return system
 
 
-def _train_clip(recipe: Path, settings: dict[str, Any], *, out: Path, resume: bool) -> None:
-    from segtune.zoo.clip_recipe import make_recipe, read_recipe
-    from segtune.zoo.train_clip import run as train_clip
+def _train_model(
+    system: str, recipe: Path, settings: dict[str, Any], *, out: Path, resume: bool
+) -> None:
+    if system == "zoo/clip_vit":
+        from segtune.zoo.clip_recipe import make_recipe, read_recipe
+        from segtune.zoo.train_clip import run as train_clip
 
-    values = read_recipe(recipe).to_dict()
-    folder = train_clip(make_recipe(**(values | settings)), out=out, resume=resume)
+        values = read_recipe(recipe).to_dict()
+        folder = train_clip(make_recipe(**(values | settings)), out=out, resume=resume)
+    else:
+        from segtune.zoo import seem_recipe
+        from segtune.zoo.train_seem import run as train_seem
+
+        values = seem_recipe.read_recipe(recipe).to_dict()
+        folder = train_seem(seem_recipe.make_recipe(**(values | settings)), out=out, resume=resume)
     print(f"wrote {folder}")

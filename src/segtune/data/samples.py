@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -100,6 +100,40 @@ class Subset:
     def sample_id(self, index: int) -> str:
         """Returns the id of a sample without reading it."""
         return self.dataset.sample_id(self.indices[index])
+
+
+@dataclass
+class SomeClasses:
+    """A dataset of which only some classes are annotated; the pixels of the others are unlabelled.
+
+    Attributes:
+        dataset: labels are in its class ids.
+        class_ids: the classes that stay; their places here are the new ids.
+    """
+
+    dataset: Dataset
+    class_ids: Sequence[int]
+
+    def __post_init__(self) -> None:
+        self.name = self.dataset.name
+        self.split = self.dataset.split
+        self.vocabulary = self.dataset.vocabulary.subset(list(self.class_ids))
+        self._new = np.full(len(self.dataset.vocabulary) + 1, IGNORE, np.int32)
+        self._new[list(self.class_ids)] = np.arange(len(self.class_ids))  # the last is for IGNORE
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = self.dataset[index]
+        semantic = None if sample.semantic is None else self._new[sample.semantic]
+        renamed = [replace(i, class_id=int(self._new[i.class_id])) for i in sample.instances]
+        instances = tuple(i for i in renamed if i.class_id != IGNORE)
+        return replace(sample, semantic=semantic, instances=instances, points=None)
+
+    def sample_id(self, index: int) -> str:
+        """Returns the id of a sample without reading it."""
+        return self.dataset.sample_id(index)
 
 
 def as_segmentation(

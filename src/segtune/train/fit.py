@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from segtune.data.formats import open_dataset
+from segtune.data.regions import require_instances
 from segtune.data.samples import Subset
 from segtune.data.shots import by_class, by_image
 from segtune.errors import SegtuneError
@@ -36,7 +37,7 @@ from segtune.train.views import (
     rounded_up,
     same_size,
 )
-from segtune.types import Dataset, Resolution, TemplateSet
+from segtune.types import Dataset, Resolution, Task, TemplateSet
 from segtune.vocabulary.templates import TemplateSpec, read_templates
 
 if TYPE_CHECKING:
@@ -199,7 +200,10 @@ def fit(
     if not model.backbone.uses_windows:
         resolution = replace(resolution, crop=None)
     view_config = ViewConfig(short_side, crop, config.scale, config.flip, config.distort)
-    views = Views(few, view_config, seed=seed)
+    task: Task = getattr(learner.config, "task", "semantic")
+    if task != "semantic":
+        require_instances(few, what=f"task {task}")
+    views = Views(few, view_config, seed=seed, task=task)
     batch_at = _batches(
         learner, views, stages, config, seed=seed, progress=progress, accelerator=accelerator
     )

@@ -8,7 +8,7 @@ sets use fresh views in every step instead. Both depend on (seed, image, view nu
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from segtune.data.examples import Example, from_sample
 from segtune.data.photometric import PhotometricDistortion
+from segtune.data.regions import objects_for
 from segtune.data.transforms import (
     Normalize,
     Pad,
@@ -30,7 +31,7 @@ from segtune.errors import DataError
 from segtune.ops.set_loss import MaskTargets
 from segtune.systems.base import System
 from segtune.train.feature_cache import FeatureCache
-from segtune.types import IGNORE, Dataset, Features
+from segtune.types import IGNORE, Dataset, Features, Task
 
 PAD_VALUE = 118.0
 """Grey of padded pixels, 0..255: near zero once a model has normalised it."""
@@ -73,7 +74,11 @@ class View:
 
 
 class Views:
-    """Draws views of the samples of a dataset; label maps go through `relabel`."""
+    """Draws views of the samples of a dataset; label maps go through `relabel`.
+
+    The objects of a view are those that `task` is about (`data.regions.objects_for`). A sample
+    needs a label map for the semantic task only.
+    """
 
     def __init__(
         self,
@@ -81,9 +86,11 @@ class Views:
         config: ViewConfig,
         *,
         seed: int,
+        task: Task = "semantic",
         relabel: Callable[[Tensor], Tensor] = lambda labels: labels,
     ) -> None:
         self.dataset, self.config, self.seed, self.relabel = dataset, config, seed, relabel
+        self.task: Task = task
         steps: list[Transform] = [
             RandomScale(config.short_side, 4 * config.short_side, ratio=config.scale)
         ]
@@ -100,19 +107,23 @@ class Views:
         """Returns view `number` of sample `index`; `keep` holds the read sample in memory."""
         example = self._read.get(index)
         if example is None:
-            example = from_sample(self.dataset[index])
-            if example.semantic is None:
+            sample = objects_for(self.task, self.dataset[index], self.dataset.vocabulary)
+            example = from_sample(sample)
+            if example.semantic is None and self.task == "semantic":
                 raise DataError(
                     f"sample {example.id!r} of {self.dataset.name} has no label map; fit needs "
                     "labelled images"
                 )
+            if example.semantic is None:
+                unlabelled = torch.full(example.size, IGNORE, dtype=torch.long)
+                example = replace(example, semantic=unlabelled)
             if keep:
                 self._read[index] = example
         key = (self.seed * 1_000_003 + index) * 1_000_003 + number
         generator = torch.Generator().manual_seed(key % (2**63))
         example = self._pipeline(example, generator)
         assert example.semantic is not None
-        real = example.masks.flatten(1).any(1) & ~example.is_crowd
+        real = example.masks.flatten(1).any(1) & ~example.is_crowd & (example.class_ids >= 0)
         masks = MaskTargets(example.class_ids[real], example.masks[real])
         return View(example.image + PAD_VALUE, self.relabel(example.semantic), masks)
 

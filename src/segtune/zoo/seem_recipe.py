@@ -21,6 +21,7 @@ class SeemRecipe:
 
     name: str = "seem-tiny"
     seed: int = 0
+    init: str | None = None  # a SEEM of the same sizes to start from
 
     # What it learns from: masks of the instances, or one mask per class of the label map.
     data: str = "synthetic:base?size=192&length=6000&stuff_regions=1&stored=1"

@@ -170,6 +170,9 @@ def make_trainee(recipe: SeemRecipe, dataset: Dataset) -> tuple[Trainee, list[in
     torch.manual_seed(recipe.seed)
     clip = cast(ClipVit, load_backbone(recipe.text, device="cpu"))
     seem = build_seem(recipe, clip)
+    if recipe.init is not None:
+        start = cast(Seem, load_backbone(recipe.init, device="cpu"))
+        seem.load_state_dict(start.state_dict())
     vocabulary = dataset.vocabulary
     class_ids = [i for i, concept in enumerate(vocabulary) if concept.group != "unseen"]
     templates = read_templates(recipe.templates)

@@ -13,7 +13,7 @@ from segtune.backbones.hub import load_tokenizer
 from segtune.backbones.seem import TINY, Seem, random_seem
 from segtune.segmenter import Segmenter
 from segtune.systems.base import Words
-from segtune.types import Features, Geometry, Resolution, Vocabulary
+from segtune.types import Geometry, Resolution, Vocabulary
 from segtune.zoo.cards import CARDS
 
 FIT = ("red star", "green grass", "blue square")
@@ -82,8 +82,3 @@ def scores(class_logits: Tensor, mask_logits: Tensor) -> Tensor:
     """Returns (B, K, h, w): class probability times mask probability, summed over queries."""
     class_probs = class_logits.softmax(-1)[..., :-1]
     return torch.einsum("bqk,bqhw->bkhw", class_probs, mask_logits.sigmoid())
-
-
-def rows_of(features: Features, rows: list[int]) -> Features:
-    """Returns the features of some images of a batch."""
-    return replace(features, tensors={k: v[rows] for k, v in features.tensors.items()})

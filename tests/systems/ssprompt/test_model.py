@@ -21,7 +21,7 @@ from segtune.train.fit import FitConfig, fit
 from segtune.train.loop import LoopConfig
 from segtune.types import Concept, Vocabulary
 
-from .conftest import FIT, OTHERS, make_seem, rows_of, scores, shaken
+from .conftest import FIT, OTHERS, make_seem, scores, shaken
 
 LEARNING = {
     "ssprompt": {},
@@ -117,9 +117,7 @@ def test_the_first_answer_is_the_zero_shot_one_bit_for_bit(
     ],
     ids=str,
 )
-def test_other_choices_start_elsewhere(
-    seem, words, pixels, geometries, zero_shot, name, options
-):
+def test_other_choices_start_elsewhere(seem, words, pixels, geometries, zero_shot, name, options):
     system = build(seem, name, words, **options)
     assert not same(answers(system, pixels, words, geometries), zero_shot(words))
 
@@ -426,7 +424,8 @@ def test_exact_with_mixed_words_keeps_both_kinds_of_answers(
         assert found.answers[:count].tolist() == [[False, True, True, True, False]] * count
         assert torch.equal(~found.answers[:1], found.answers[-1:])
         before = [s for s in instances(default, vocabulary).segments if s.class_id in outside]
-        after = [s for s in instances(found, vocabulary).segments if s.class_id in outside]
+        after = instances(found, vocabulary).segments
+        after = [s for s in after if s.class_id in outside and s.score > 0]
         assert before
         assert all(map(same_segment, before, after))
         assert len(before) == len(after)
@@ -522,24 +521,21 @@ def test_a_fit_answers_from_its_file(model, tmp_path, name, options):
     data = SyntheticDataset("jargon", "train", size=(64, 96), length=3)
     config = FitConfig(loop=LoopConfig(steps=2, lr=0.05), batch=2, views=1, distort=False)
     file = tmp_path / "a.prompts.safetensors"
-    prompts = fit(
-        model, data, system=name, options=options, shots=2, config=config, out=file
-    )
+    prompts = fit(model, data, system=name, options=options, shots=2, config=config, out=file)
     loaded = Prompts.load(file)
     assert loaded.options == json.loads(json.dumps(prompts.options))
     fresh = Segmenter(model.backbone, templates="single", resolution=model.resolution)
     for task in ("semantic", "instance", "panoptic"):
-        results = [m.segment(data[2], prompts=p, task=task) for m, p in
-                   ((model, prompts), (fresh, loaded))]
+        results = [
+            m.segment(data[2], prompts=p, task=task) for m, p in ((model, prompts), (fresh, loaded))
+        ]
         assert same_results(results[:1], results[1:])
     other = fresh.segment(data[2], "red star, gray road", prompts=loaded)
     assert other.semantic.shape == (64, 96)
 
 
 @pytest.mark.parametrize("name", LEARNING)
-def test_learned_tensors_and_options_make_an_equal_system(
-    seem, words, pixels, geometries, name
-):
+def test_learned_tensors_and_options_make_an_equal_system(seem, words, pixels, geometries, name):
     system = build(seem, name, words)
     shaken(system.prompts)
     options = json.loads(json.dumps(system.config_values()))
@@ -585,29 +581,41 @@ def learned(seem, name, words, features, labels, *, steps=60, lr=0.03, **options
     return system.train(False)
 
 
-def test_prompts_find_back_to_a_teacher(seem, words):
-    """Specification j.9: labels of the same model with other prompts, most of the gap is closed."""
+@pytest.fixture
+def teaching():
+    """A SEEM whose masks differ from place to place, eight images, and labels of other prompts."""
+    seem = make_seem(num_queries=12)
+    words = Segmenter(seem, templates="single").words(Vocabulary.of(*FIT))
     generator = torch.Generator().manual_seed(5)
     pixels = torch.rand(8, 3, 8, 8, generator=generator)
     pixels = torch.nn.functional.interpolate(pixels, (64, 64), mode="bilinear") * 255
+    with torch.no_grad():  # random mask features are almost constant: spread them
+        maps, conv = seem.features(pixels)[1], seem.pixel_decoder.mask_features
+        mean, factor = maps.mean((0, 2, 3)), 3 / maps.std((0, 2, 3))
+        conv.weight.mul_(factor[:, None, None, None])
+        conv.bias.sub_(mean).mul_(factor)
     teacher = build(seem, "ssprompt", words, fusion="replace")
-    shaken(teacher.prompts, by=0.5)
-    features = teacher.encode(pixels)
+    shaken(teacher.prompts, by=1.0, seed=5)
     with torch.no_grad():
-        found = teacher(features)
+        found = teacher(teacher.encode(pixels))
         labels = scores(teacher.classify(found, words), found.mask_logits).argmax(1)
+    return seem, words, pixels, labels
+
+
+@pytest.mark.slow
+def test_prompts_find_back_to_a_teacher(teaching):
+    """Specification j.9: most of the gap is closed, by both prompts more than by one."""
+    seem, words, pixels, labels = teaching
     zero = build_system("seem", seem)
     before = accuracy(zero, zero.encode(pixels), words, labels)
     gains = {}
-    for name, lr in (("ssprompt", 0.03), ("spaprompt", 0.03), ("semprompt", 0.03), ("vspl", 0.1)):
-        own = build(seem, name, words).encode(pixels)
-        student = learned(seem, name, words, own, labels, lr=lr)
-        gains[name] = (accuracy(student, own, words, labels) - before) / (1 - before)
-    print(before, gains)
-    assert before < 0.7
+    for name in ("ssprompt", "spaprompt", "semprompt", "vspl"):
+        features = build(seem, name, words).encode(pixels)
+        student = learned(seem, name, words, features, labels, lr=0.1 if name == "vspl" else 0.03)
+        gains[name] = (accuracy(student, features, words, labels) - before) / (1 - before)
+    assert before < 0.5
     assert gains["ssprompt"] > 0.6
-    assert gains["ssprompt"] >= max(gains.values()) - 0.05
-    assert gains["vspl"] < gains["ssprompt"]
+    assert gains["ssprompt"] > gains["semprompt"] > gains["spaprompt"] > gains["vspl"]
 
 
 def test_one_image_without_things_is_segmented_for_every_task(model):
@@ -617,5 +625,3 @@ def test_one_image_without_things_is_segmented_for_every_task(model):
         result = model.segment(image, vocabulary, task=task)
         assert result.size == (40, 50)
         assert task != "instance" or all(s.class_id == 1 for s in result.segments)
-    assert rows_of(build_system("seem", model.backbone).encode(
-        torch.zeros(2, 3, 32, 32)), [1]).tensors["mask_logits"].shape[0] == 1

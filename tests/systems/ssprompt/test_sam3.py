@@ -290,23 +290,6 @@ def test_an_unlabelled_batch_has_a_finite_loss(sam):
         assert all(torch.isfinite(value) for value in losses.values())
 
 
-@pytest.mark.parametrize(
-    ("name", "options", "message"),
-    [
-        ("ssprompt", {"spatial": "points"}, "no meaning on SAM 3"),
-        ("ssprompt", {"semantic": "names"}, "semantic=default or embeddings"),
-        ("ssprompt", {"learn_background": True}, "learn_background=False"),
-        ("ssprompt", {"semantic_loss": "score"}, "semantic_loss=nll"),
-        ("ssprompt", {"kept_masks": 0}, "at least 1"),
-        ("ssprompt", {"class_tokens": 3}, "no option"),
-        ("vspl", {}, "runs on a model of kind seem or sam"),
-    ],
-)
-def test_options_without_meaning_are_refused(sam, name, options, message):
-    with pytest.raises(SegtuneError, match=message):
-        _system(sam, name, **options)
-
-
 def test_errors_say_what_is_missing(sam):
     system = _system(sam, "semprompt", task="instance", spatial="default")
     features = system.encode(_pixels())
