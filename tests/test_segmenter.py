@@ -40,6 +40,18 @@ def test_tasks(tiny_model, image):
     assert all(s.mask.any() for s in instance.segments)
 
 
+def test_the_least_score_of_regions(tiny_model, image):
+    every = tiny_model.segment(image, "road, car", task="panoptic")
+    scores = sorted(segment.score for segment in every.segments)
+    least = scores[len(scores) // 2]
+    kept = tiny_model.segment(image, "road, car", task="panoptic", min_score=least)
+    assert all(segment.score >= least for segment in kept.segments)
+    assert 0 < len(kept.segments) < len(every.segments)
+    assert sum(s.mask.sum() for s in kept.segments) == (kept.semantic != IGNORE).sum()
+    things = tiny_model.segment(image, "road, car", task="instance", min_score=1.0)
+    assert things.segments == ()
+
+
 def test_one_window_equals_the_whole_image(tiny_model, image):
     square = image[:45, :45]
     system, vocabulary = tiny_model.system_for(None), Vocabulary.of("a", "b", "c")

@@ -175,9 +175,9 @@ def to_segmentation(
     """Returns one segment per object, in order, and the label map that they paint.
 
     A segment is named by its likeliest word. Its score is the quality of the mask (for SEEM the
-    mean probability inside it) times, with words, the probability of the word, where negatives and
-    the background compete. Where masks overlap, the label map shows the better score. A mask
-    without pixels has an empty box and the score 0.
+    mean probability inside it) times, with words, the probability of the word among all words and
+    negatives; the background is left out, because something was pointed at. Where masks overlap,
+    the label map shows the better score. A mask without pixels has an empty box and the score 0.
 
     Args:
         masks: None where nothing was asked for.
@@ -194,8 +194,8 @@ def to_segmentation(
             scores = masks.qualities[part].float() * inside.flatten(1).any(1)
         class_ids = torch.zeros(len(logits), dtype=torch.int64)
         if masks.class_logits is not None:
-            probs = masks.class_logits[part].float().softmax(-1)[:, : len(vocabulary)]
-            best = probs.max(1)
+            probs = masks.class_logits[part, :-1].float().softmax(-1)
+            best = probs[:, : len(vocabulary)].max(1)
             scores, class_ids = scores * best.values, best.indices
         rows = zip(inside.cpu().numpy(), class_ids.tolist(), scores.tolist(), strict=True)
         segments += [crop_segment(mask, class_id, score) for mask, class_id, score in rows]

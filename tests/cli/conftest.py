@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 import segtune
+from segtune.backbones.seem import TINY, random_seem
 from segtune.cli.main import main
 from segtune.data.synthetic import SyntheticDataset
 from segtune.train.loop import LoopConfig
@@ -70,6 +71,16 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
 def other_model_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The same architecture with other weights."""
     return export_tiny(tmp_path_factory.mktemp("models") / "other", seed=1)
+
+
+@pytest.fixture(scope="session")
+def seem_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A SEEM of random weights that takes points and reads words."""
+    tokenizer = train_tokenizer(["a photo of a plain resistor."], vocab_size=600, context_length=64)
+    sizes = replace(TINY.text, vocab_size=600)
+    seem = random_seem(replace(TINY, text=sizes))
+    seem.tokenizer = tokenizer
+    return str(seem.save(tmp_path_factory.mktemp("models") / "seem"))
 
 
 def export_tiny(folder: Path, *, seed: int) -> str:

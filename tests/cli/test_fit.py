@@ -86,8 +86,25 @@ def test_few_images_are_all_used(run: Run, labelled: Path, model_folder: str) ->
 
 def test_options_become_a_config() -> None:
     words = ["data", "--out", "p", "--steps", "30", "--batch", "2", "--views", "0", "--crop", "64"]
-    config = config_of(parser_of("fit").parse_args(words))
+    config = config_of(parser_of("fit").parse_args(words), "rpn")
     assert (config.loop.steps, config.loop.save_every, config.batch) == (30, 3, 2)
     assert (config.views, config.crop, config.short_side) == (0, 64, None)
-    default = config_of(parser_of("fit").parse_args(["data", "--out", "p"]))
+    default = config_of(parser_of("fit").parse_args(["data", "--out", "p"]), "rpn")
     assert default.loop.clip_norm == 1.0
+
+
+def test_tasks_are_for_systems_that_learn_masks(
+    run: Run, labelled: Path, model_folder: str, seem_folder: str
+) -> None:
+    words = ("fit", labelled, *QUICK, "--model", model_folder, "--out", "p.safetensors")
+    outcome = run(*words, "--task", "panoptic")
+    assert (outcome.status, outcome.err) == (
+        2,
+        "segtune: rpn labels pixels; --task panoptic needs a system that learns masks, such as "
+        "ssprompt on a SEEM\n",
+    )
+    assert run(*words, "--task", "semantic", "--system", "lpm").status == 0
+    words = ("fit", labelled, *QUICK, "--model", seem_folder, "--out", "q.safetensors")
+    outcome = run(*words, "--system", "ssprompt", "--task", "instance")
+    assert outcome.status == 2
+    assert "has no instance masks, which task instance needs" in outcome.err

@@ -11,12 +11,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.conftest import LetterTokenizer
 
 from segtune.data.synthetic.dataset import SyntheticDataset
 from segtune.errors import SegtuneError, WeightsError
 from segtune.prompts import Prompts
-from segtune.train.fit import FitConfig, fit, make_stages
-from segtune.train.loop import LoopConfig
+from segtune.segmenter import Segmenter
+from segtune.systems import SYSTEMS as REGISTERED
+from segtune.systems.base import System, Targets, Words
+from segtune.systems.ssprompt import PromptedSeem
+from segtune.train.fit import FitConfig, default_config, fit, make_stages
+from segtune.train.loop import Batch, LoopConfig, optimise
+from segtune.types import Features, Resolution
 
 LOOP = LoopConfig(steps=4, lr=1e-3, warmup_steps=0, save_every=2)
 CONFIG = FitConfig(loop=LOOP, batch=2, views=2, crop=32)
@@ -124,34 +130,176 @@ def test_not_a_number_stops_the_run_with_the_checkpoint_kept(tiny_model, data, t
     assert not out.exists()
 
 
+@pytest.fixture
+def seem_model():
+    """A random SEEM that reads letters and looks at whole images."""
+    from segtune.backbones.seem import random_seem
+
+    seem = random_seem()
+    seem.tokenizer = LetterTokenizer()
+    return Segmenter(seem, templates="name", resolution=Resolution(64, None, 64))
+
+
+WHOLE = replace(CONFIG, crop=None, scale=(1.0, 1.0), distort=False)
+
+
+@pytest.mark.parametrize("views", [2, 0])
+@pytest.mark.parametrize("task", ["semantic", "instance", "panoptic"])
+def test_whole_images_teach_every_task(seem_model, task, views):
+    data = SyntheticDataset("jargon", "train", size=(64, 96), length=3)
+    config = replace(WHOLE, views=views)
+    options = {"task": task}
+    prompts = fit(seem_model, data, system="ssprompt", options=options, shots=2, config=config)
+    assert prompts.resolution == Resolution(64, None, prompts.resolution.stride)
+    assert prompts.options["classes"] == data.vocabulary.names
+    again = fit(seem_model, data, system="ssprompt", options=options, shots=2, config=config)
+    assert _same(prompts, again)
+    result = seem_model.segment(data[2], prompts=prompts, task=task, min_score=0.0)
+    assert result.size == (64, 96)
+
+
+def test_masks_need_data_with_instances(seem_model, data, monkeypatch):
+    plain = SyntheticDataset.__getitem__
+    without = lambda self, index: replace(plain(self, index), instances=())  # noqa: E731
+    monkeypatch.setattr(SyntheticDataset, "__getitem__", without)
+    options = {"task": "instance"}
+    with pytest.raises(SegtuneError, match="has no instance masks"):
+        fit(seem_model, data, system="ssprompt", options=options, shots=2, config=WHOLE)
+
+
+def test_prompts_start_once_with_the_words_that_are_seen(seem_model, monkeypatch):
+    started = []
+    plain = PromptedSeem.start
+
+    def watch(self, words, *, seed):
+        started.append((words.names, seed))
+        plain(self, words, seed=seed)
+
+    monkeypatch.setattr(PromptedSeem, "start", watch)
+    data = SyntheticDataset("base-15-5", "train", size=(64, 64), length=4)
+    prompts = fit(seem_model, data, system="ssprompt", shots=2, seed=5, config=WHOLE)
+    vocabulary = data.vocabulary
+    seen = tuple(c.name for c in vocabulary if c.group != "unseen")
+    assert started == [(seen, 5)]
+    assert prompts.training["setting"] == "inductive"
+    assert prompts.options["classes"] == seen
+    assert len(prompts.tensors["semantic.fused.embeds"]) == len(seen) < len(vocabulary)
+
+
+@pytest.mark.parametrize("system", list(REGISTERED))
+def test_default_settings_suit_the_model_of_a_system(system):
+    config = default_config(system)
+    if "seem" not in REGISTERED[system].kinds:
+        assert config == FitConfig()
+        return
+    assert (config.crop, config.scale, config.flip, config.distort) == (None, (1, 1), True, False)
+    assert config.loop.weight_decay == 1e-4
+    assert config.loop.power == 0.9
+
+
+def test_without_a_config_the_defaults_of_the_system_are_taken(seem_model, data, monkeypatch):
+    config = replace(WHOLE, loop=replace(LOOP, steps=1, lr=0.25))
+    monkeypatch.setattr("segtune.train.fit.default_config", lambda system: config)
+    prompts = fit(seem_model, data, system="semprompt", shots=2)
+    assert prompts.training["config"]["loop"]["lr"] == 0.25
+
+
+class Slope(System):
+    """Learns one number whose loss rises by 2 per unit."""
+
+    name, config = "slope", None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = torch.nn.Linear(1, 1)
+        self.prompts = torch.nn.ParameterDict({"x": torch.nn.Parameter(torch.tensor(3.0))})
+
+    def encode(self, pixels):
+        return Features({}, (1, 1))
+
+    def predict(self, features, words, geometries):
+        return []
+
+    def loss(self, features, words, targets):
+        return {"loss": 2 * self.prompts["x"]}
+
+    @property
+    def stride(self):
+        return 1
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_sgd_has_momentum_and_decay(weight_decay):
+    system = Slope()
+    batch = Batch(Features({}, (1, 1)), Words(torch.zeros(1, 1)), Targets(torch.zeros(1, 1, 1)))
+    config = LoopConfig(
+        steps=3, lr=0.5, weight_decay=weight_decay, warmup_steps=0, power=0, optimizer="sgd"
+    )
+    optimise(system, lambda step: batch, config, progress=False)
+    x, velocity = 3.0, 0.0
+    for _ in range(3):
+        velocity = 0.9 * velocity + 2 + weight_decay * x
+        x -= 0.5 * velocity
+    assert system.prompts["x"].item() == pytest.approx(x, rel=1e-5)
+
+
+def test_sgd_is_an_option_of_a_fit(seem_model, data):
+    found = [
+        fit(
+            seem_model,
+            data,
+            system="ssprompt",
+            shots=2,
+            config=replace(WHOLE, loop=replace(LOOP, optimizer=optimizer)),
+        )
+        for optimizer in ("sgd", "sgd", "adamw")
+    ]
+    assert _same(found[0], found[1])
+    assert not _same(found[0], found[2])
+    assert found[0].training["config"]["loop"]["optimizer"] == "sgd"
+
+
 SCRIPT = """
     import os, signal, sys
     from pathlib import Path
     sys.path[:0] = {paths}
     from segtune.data.synthetic.dataset import SyntheticDataset
     from segtune.backbones.clip_vit import random_clip_vit
+    from segtune.backbones.seem import random_seem
     from segtune.segmenter import Resolution, Segmenter
     from segtune.train.fit import FitConfig, fit
     from segtune.train.loop import LoopConfig
     from tests.conftest import LetterTokenizer
 
-    clip = random_clip_vit(layers=3, context=64, seed=1)
-    clip.tokenizer = LetterTokenizer()
-    model = Segmenter(clip, templates="name", resolution=Resolution.of(32))
+    system = sys.argv[3]
+    whole = system != "rpn"
+    backbone = random_seem() if whole else random_clip_vit(layers=3, context=64, seed=1)
+    backbone.tokenizer = LetterTokenizer()
+    resolution = Resolution(32, None, 32) if whole else Resolution.of(32)
+    model = Segmenter(backbone, templates="name", resolution=resolution)
     data = SyntheticDataset("jargon", "train", size=(64, 64), length=6)
     config = FitConfig(
-        loop=LoopConfig(steps=8, lr=1e-3, warmup_steps=0, save_every=3), batch=2, views=2, crop=32
+        loop=LoopConfig(steps=8, lr=1e-3, warmup_steps=0, save_every=3),
+        batch=2,
+        views=2,
+        crop=None if whole else 32,
     )
     kill_at = int(sys.argv[2])
     def on_step(done, prompts_now):
         if done == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
-    fit(model, data, shots=3, config=config, out=Path(sys.argv[1]), on_step=on_step)
+    options = dict(embed_init="noise", task="instance") if system == "ssprompt" else {{}}
+    out = Path(sys.argv[1])
+    fit(
+        model, data, system=system, options=options, shots=3, config=config, out=out,
+        on_step=on_step,
+    )
 """
 
 
 @pytest.mark.slow
-def test_killed_and_resumed_gives_the_identical_file(tmp_path):
+@pytest.mark.parametrize("system", ["rpn", "ssprompt"])
+def test_killed_and_resumed_gives_the_identical_file(tmp_path, system):
     root = Path(__file__).resolve().parents[2]
     script = tmp_path / "run.py"
     paths = repr([str(root / "src"), str(root)])
@@ -159,7 +307,7 @@ def test_killed_and_resumed_gives_the_identical_file(tmp_path):
     environment = os.environ | {"SEGTUNE_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
 
     def run(name: str, kill_at: int) -> int:
-        command = [sys.executable, str(script), str(tmp_path / name), str(kill_at)]
+        command = [sys.executable, str(script), str(tmp_path / name), str(kill_at), system]
         return subprocess.run(command, env=environment, check=False, timeout=120).returncode
 
     assert run("whole.safetensors", -1) == 0

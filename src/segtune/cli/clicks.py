@@ -45,11 +45,6 @@ class Pointing:
         keys = (str(image.path), image.path.name, image.name)
         return next((self.by_image[key] for key in keys if key in self.by_image), None)
 
-    def unknown(self, images: Sequence[ImageFile]) -> list[str]:
-        """Returns the names of the file that no image has."""
-        known = {key for image in images for key in (str(image.path), image.path.name, image.name)}
-        return [name for name in self.by_image or {} if name not in known]
-
     def arguments(self, prompts: Prompts) -> tuple[Any, ...]:
         """Returns the arguments of `segment_points` or `segment_boxes` after the image."""
         if self.kind == "boxes":

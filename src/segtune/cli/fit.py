@@ -14,7 +14,7 @@ from segtune.cli.options import RETENTION_IMAGES
 from segtune.cli.scoring import base_retention, print_retention, retention_values
 from segtune.errors import SegtuneError
 from segtune.segmenter import Segmenter
-from segtune.systems import SYSTEMS
+from segtune.systems import SYSTEMS, default_system
 from segtune.train.checkpoints import read_state
 from segtune.train.fit import FitConfig, default_config, fit
 from segtune.types import Dataset
@@ -31,6 +31,7 @@ def run(options: Namespace) -> int:
     dataset = open_labelled(options, prefer=("train",))
     shots = _shots(options, dataset)
     model = open_model(options)
+    system = options.system or default_system(model.backbone.kind)
     checkpoint = out.with_name(f"{out.name}.checkpoint")
     if checkpoint.is_file():
         print(f"going on from step {read_state(checkpoint)['step']} of {checkpoint}")
@@ -38,12 +39,12 @@ def run(options: Namespace) -> int:
     prompts = fit(
         model,
         dataset,
-        system=options.system,
-        options=_options_of_system(options),
+        system=system,
+        options=_options_of(system, options),
         shots=shots,
         shots_by=options.shots_by,
         seed=options.seed,
-        config=config_of(options),
+        config=config_of(options, system),
         out=out,
     )
     seconds = time.perf_counter() - began
@@ -64,9 +65,9 @@ def run(options: Namespace) -> int:
     return 0
 
 
-def config_of(options: Namespace) -> FitConfig:
-    """Returns the defaults of a fit with the options that were given."""
-    default = default_config(options.system)
+def config_of(options: Namespace, system: str) -> FitConfig:
+    """Returns the defaults of a system's fit with the options that were given."""
+    default = default_config(system)
     loop: dict[str, Any] = {"steps": options.steps, "lr": options.lr}
     loop = {name: value for name, value in loop.items() if value is not None}
     rest = {"batch": options.batch, "views": options.views}
@@ -82,16 +83,16 @@ def config_of(options: Namespace) -> FitConfig:
     )
 
 
-def _options_of_system(options: Namespace) -> dict[str, Any]:
+def _options_of(system: str, options: Namespace) -> dict[str, Any]:
     """Returns the options of `--set` and, for systems that know it, `--task`."""
     given = dict(options.settings)
     if options.task is None:
         return given
-    if "seem" in SYSTEMS[options.system].kinds:
+    if "seem" in SYSTEMS[system].kinds:
         return given | {"task": options.task}
     if options.task != "semantic":
         raise SegtuneError(
-            f"{options.system} labels pixels; --task {options.task} needs a system that learns "
+            f"{system} labels pixels; --task {options.task} needs a system that learns "
             "masks, such as ssprompt on a SEEM"
         )
     return given

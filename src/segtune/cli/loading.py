@@ -12,6 +12,7 @@ from segtune.data.formats import dataset_splits, open_dataset
 from segtune.data.samples import Subset
 from segtune.prompts import Prompts
 from segtune.segmenter import Segmenter, load
+from segtune.systems import SYSTEMS
 from segtune.types import Dataset, Resolution
 from segtune.vocabulary.templates import read_templates
 from segtune.zoo.cards import CARDS
@@ -35,13 +36,24 @@ def open_model(options: Namespace, prompts: Prompts | None = None) -> Segmenter:
     """
     name = options.model
     if name is None:
-        name = prompts.model if prompts is not None and prompts.model in CARDS else DEFAULT_MODEL
+        name = _default_model(prompts, getattr(options, "system", None))
     templates = options.templates or (prompts.templates if prompts is not None else "single")
     model = load(name, templates=templates, tokenizer=options.tokenizer)
     if prompts is not None:
         prompts.check_model(model.backbone.name, model.backbone.fingerprint)
     print(f"model {model.backbone.name} on {model.backbone.device}")
     return model
+
+
+def _default_model(prompts: Prompts | None, system: str | None) -> str:
+    """Returns the model of the prompts, else a bundled one that the system runs on."""
+    if prompts is not None and prompts.model in CARDS:
+        return prompts.model
+    if system is not None and CARDS[DEFAULT_MODEL].kind not in SYSTEMS[system].kinds:
+        for card in CARDS.values():
+            if card.is_bundled and card.kind in SYSTEMS[system].kinds:
+                return card.name
+    return DEFAULT_MODEL
 
 
 def resolution_of(options: Namespace, model: Segmenter, prompts: Prompts | None) -> Resolution:

@@ -87,7 +87,9 @@ def fit(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--force", action="store_true", help="replace an existing FILE")
     learners = [name for name in SYSTEMS if name not in ZERO_SHOT.values()]
-    parser.add_argument("--system", choices=learners, default="rpn", help="default: rpn")
+    parser.add_argument(
+        "--system", choices=learners, help="default: ssprompt on a SEEM or SAM, rpn on a CLIP"
+    )
     parser.add_argument(
         "--task",
         choices=TASKS,

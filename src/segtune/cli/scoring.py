@@ -94,10 +94,10 @@ def print_scores(rows: Sequence[ReportRow], *, title: str) -> None:
 def print_classes(rows: Sequence[ReportRow]) -> None:
     """Prints the main score of the best and worst classes by the last row, a column per row."""
     names = rows[-1].result.vocabulary.names
-    score = next(iter(rows[-1].result.scores.per_class()), None)
+    score = next(iter(rows[-1].result.class_columns), None)
     if score is None:
         return
-    columns = [row.result.scores.per_class()[score] for row in rows]
+    columns = [row.result.class_columns[score] for row in rows]
     known = [i for i in range(len(names)) if not math.isnan(columns[-1][i])]
     ranked = sorted(known, key=lambda i: -columns[-1][i])
     ends = ranked

@@ -120,7 +120,7 @@ def run(options: Namespace) -> int:
     if not images:
         raise SegtuneError(problems[0])
     if pointing is not None:
-        images = _checked(pointing, images, problems)
+        images = _checked(pointing, images)
     model = open_model(options, prompts)
     resolution = resolution_of(options, model, prompts)
     job = Job(model, prompts, vocabulary, task, resolution, options.min_score, pointing)
@@ -158,18 +158,12 @@ def _pointing(options: Namespace) -> Pointing | None:
     return clicks.boxes(options.boxes)
 
 
-def _checked(
-    pointing: Pointing, images: Sequence[ImageFile], problems: list[str]
-) -> list[ImageFile]:
+def _checked(pointing: Pointing, images: Sequence[ImageFile]) -> list[ImageFile]:
     """Returns the images that something is pointed at in, before any model is loaded.
-
-    Args:
-        problems: names in a file that are no images are added.
 
     Raises:
         SegtuneError: a point or box is outside of its image, or there is none for any image.
     """
-    problems += [f"{pointing.file} names {name}, no image" for name in pointing.unknown(images)]
     chosen = []
     for image in images:
         prompts = pointing.at(image)
@@ -192,7 +186,7 @@ def _checked(
             f"{', '.join(list(pointing.by_image or {})[:3])}"
         )
     if left_out := len(images) - len(chosen):
-        print(f"{left_out} of {len(images)} images have no {pointing.kind} in {pointing.file}")
+        print(f"{left_out} of {len(images)} images left out: no {pointing.kind} in {pointing.file}")
     return chosen
 
 

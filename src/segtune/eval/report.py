@@ -82,17 +82,18 @@ class Report:
 
     def columns(self) -> list[tuple[str, str]]:
         """Returns the (row, score) columns of the per-class table."""
-        return [(row.name, score) for row in self.rows for score in row.result.scores.per_class()]
+        return [(row.name, score) for row in self.rows for score in row.result.class_columns]
 
     def classes(self) -> list[ClassRow]:
         """Returns the per-class table over the class names of all rows."""
         concepts: dict[str, Concept] = {}
+        columns = self.columns()
         values: dict[str, dict[tuple[str, str], float]] = {}
         for row in self.rows:
-            scores = row.result.scores.per_class()
+            scores = row.result.class_columns
             for i, concept in enumerate(row.result.vocabulary):
                 concepts.setdefault(concept.name, concept)
-                cells = values.setdefault(concept.name, dict.fromkeys(self.columns(), math.nan))
+                cells = values.setdefault(concept.name, dict.fromkeys(columns, math.nan))
                 cells |= {(row.name, name): float(column[i]) for name, column in scores.items()}
         return [
             ClassRow(name, concept.group or "", concept.kind, values[name])

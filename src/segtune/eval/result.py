@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -110,9 +111,14 @@ class EvaluationResult:
         """Sample ids of the examples, to show the same images for another model."""
         return tuple(example.sample_id for example in self.examples)
 
+    @cached_property
+    def class_columns(self) -> dict[str, np.ndarray]:
+        """The columns of the per-class table, (K,) each; computed once."""
+        return self.scores.per_class()
+
     def class_table(self) -> list[dict[str, str | float]]:
         """Returns one row per class: its name, group and kind, then the columns of the scores."""
-        columns = self.scores.per_class()
+        columns = self.class_columns
         return [
             {"class": concept.name, "group": concept.group or "", "kind": concept.kind}
             | {name: float(values[i]) for name, values in columns.items()}

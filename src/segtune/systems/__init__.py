@@ -59,6 +59,16 @@ ZERO_SHOT: Mapping[str, str] = {
 """Kind of frozen model -> the system that answers without learned prompts."""
 
 
+def default_system(kind: str) -> str:
+    """Returns the system that is fitted where none is named.
+
+    Example:
+        >>> default_system("seem"), default_system("clip-vit")
+        ('ssprompt', 'rpn')
+    """
+    return systems_for(kind)[0]
+
+
 def systems_for(kind: str) -> list[str]:
     """Returns the systems that learn something on a kind of frozen model.
 

@@ -23,7 +23,7 @@ from segtune.ops.labels import inductive_labels, transductive_labels
 from segtune.ops.set_loss import MaskTargets, select_classes
 from segtune.prompts import Prompts
 from segtune.segmenter import Segmenter
-from segtune.systems import SYSTEMS, build_system, systems_for
+from segtune.systems import SYSTEMS, build_system, default_system, systems_for
 from segtune.systems.base import System, Targets, Words
 from segtune.train.feature_cache import FeatureCache, cache_key
 from segtune.train.loop import Batch, LoopConfig, optimise
@@ -127,7 +127,7 @@ def fit(
     model: Segmenter,
     data: Dataset | Path | str,
     *,
-    system: str = "rpn",
+    system: str | None = None,
     options: Mapping[str, Any] | None = None,
     shots: int | None = 16,
     shots_by: Literal["image", "class"] = "image",
@@ -141,35 +141,35 @@ def fit(
 ) -> Prompts:
     """Learns prompts for a frozen model from labelled images and returns them.
 
-        Args:
-            model: from `segtune.load`.
-            data: a dataset, or what `open_dataset` reads; its training split is used.
-            system: a name in `segtune.systems.SYSTEMS`.
-            options: fields of the system's config, such as {"variant": "released"}.
-            shots: number of images (or images per class); None takes all.
-            shots_by: what a shot counts.
-            seed: chooses the images, the views and the initial prompts.
-            templates: sentences around class names; those of the model where None.
-            config: steps, rates, views and resolution; `default_config` of the system where None.
-            out: prompt file to write. An interrupted fit leaves `OUT.checkpoint` and goes on from it;
-                losses are logged to `OUT.log.jsonl`.
-            progress: show bars where the output is a terminal.
-            accelerator: for several devices and mixed precision.
-            on_step: called after every step with the number of finished steps and a function that
-                returns the prompts as they are now.
+    Args:
+        model: from `segtune.load`.
+        data: a dataset, or what `open_dataset` reads; its training split is used.
+        system: a name in `segtune.systems.SYSTEMS`; None takes the first for this kind of model.
+        options: fields of the system's config, such as {"variant": "released"}.
+        shots: number of images (or images per class); None takes all.
+        shots_by: what a shot counts.
+        seed: chooses the images, the views and the initial prompts.
+        templates: sentences around class names; those of the model where None.
+        config: steps, rates, views and resolution; `default_config` of the system where None.
+        out: prompt file to write. An interrupted fit leaves `OUT.checkpoint` and goes on from it;
+            losses are logged to `OUT.log.jsonl`.
+        progress: show bars where the output is a terminal.
+        accelerator: for several devices and mixed precision.
+        on_step: called after every step with the number of finished steps and a function that
+            returns the prompts as they are now.
 
-        Raises:
-            SegtuneError: the system learns nothing, or data and options do not fit together.
+    Raises:
+        SegtuneError: the system learns nothing, or data and options do not fit together.
 
-        Example:
-            >>> import segtune
-            >>> from segtune.train.feature_cache import FeatureCache, cache_key
-    from segtune.train.loop import LoopConfig
-            >>> config = segtune.FitConfig(loop=LoopConfig(steps=2), views=1, crop=64)
-            >>> prompts = segtune.fit(segtune.load(), "synthetic:jargon", shots=1, config=config)
-            >>> prompts.system, len(prompts.vocabulary) > 10
-            ('rpn', True)
+    Example:
+        >>> import segtune
+        >>> from segtune.train.loop import LoopConfig
+        >>> config = segtune.FitConfig(loop=LoopConfig(steps=2), views=1, crop=64)
+        >>> prompts = segtune.fit(segtune.load(), "synthetic:jargon", shots=1, config=config)
+        >>> prompts.system, len(prompts.vocabulary) > 10
+        ('rpn', True)
     """
+    system = system or default_system(model.backbone.kind)
     config = config or default_config(system)
     dataset = open_dataset(data) if isinstance(data, Path | str) else data
     template_set = read_templates(templates) if templates is not None else model.templates

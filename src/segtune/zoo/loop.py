@@ -105,13 +105,13 @@ def train(
     checkpoint = out / CHECKPOINT
     if checkpoint.exists() and not resume:
         raise SegtuneError(f"{out} already holds a run; add --resume or choose another --out")
-    out.mkdir(parents=True, exist_ok=True)
-    _write_recipe(settings, out / RECIPE)
     parts: dict[str, Any] = {"model": model, **optimizers}
     start = 0
     if checkpoint.exists():
         _check_same(read_state(checkpoint)["extra"]["recipe"], settings)
         start = load_checkpoint(checkpoint, parts=parts).step
+    out.mkdir(parents=True, exist_ok=True)
+    _write_recipe(settings, out / RECIPE)
     peaks = {name: optimizer.defaults["lr"] for name, optimizer in optimizers.items()}
     end = min(num_steps, stop_after or num_steps)
     bar = tqdm(

@@ -48,6 +48,15 @@ class Batch:
     targets: list[MaskTargets]
     prompts: list[PromptTargets]
 
+    def to(self, device: torch.device) -> Batch:
+        """Returns the batch on a device."""
+        return Batch(
+            self.pixels.to(device),
+            self.labels.to(device),
+            [MaskTargets(t.class_ids.to(device), t.masks.to(device)) for t in self.targets],
+            [PromptTargets(p.points.to(device), p.masks.to(device)) for p in self.prompts],
+        )
+
 
 class Batches:
     """Draws the batch of a step.

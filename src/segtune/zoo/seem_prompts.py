@@ -25,7 +25,7 @@ def prompt_losses(
     the answer is chosen afterwards.
     """
     points = torch.stack([prompt.points for prompt in prompts])  # (B, P, C, 2)
-    labels = torch.full(points.shape[:-1], POSITIVE)
+    labels = torch.full(points.shape[:-1], POSITIVE, device=points.device)
     assert seem.points is not None
     tokens = seem.points.tokens(memory, points, labels)
     decoder = seem.decoder

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from segtune.backbones.clip_vit import ClipVit
 from segtune.backbones.focalnet import FocalNetConfig
-from segtune.backbones.hub import load_backbone
+from segtune.backbones.hub import default_device, load_backbone
 from segtune.backbones.seem import Seem
 from segtune.backbones.seem_config import SeemConfig
 from segtune.backbones.seem_text import SeemTextConfig
@@ -70,6 +70,7 @@ class Trainee(nn.Module):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Returns the weighted losses of a batch."""
         seem, recipe = self.seem, self.recipe
+        batch = batch.to(seem.device)
         multi_scale, mask_features = seem.features(batch.pixels)
         memory = seem.decoder.prepare(multi_scale, mask_features)
         queries = seem.decoder.query_content, seem.decoder.query_position
@@ -131,6 +132,7 @@ def run(
     """
     dataset = open_dataset(recipe.data, layout=recipe.layout, split=recipe.split)
     trainee, class_ids = make_trainee(recipe, dataset)
+    trainee.to(default_device())
     rates = Rates(recipe.lr, recipe.muon_lr, recipe.weight_decay, recipe.num_warmup_steps)
     train(
         out,

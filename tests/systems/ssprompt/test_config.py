@@ -40,7 +40,7 @@ def test_defaults_are_those_of_the_specification():
     )
     assert (SSPROMPT.weight_init, SSPROMPT.embed_init) == (0.5, "copy")
     assert (SSPROMPT.spatial_target, SSPROMPT.retain) == ("content", "shared")
-    assert not (SSPROMPT.renormalize_text or SSPROMPT.learn_background or SSPROMPT.dice)
+    assert not any((SSPROMPT.renormalize_text, SSPROMPT.learn_background, SSPROMPT.dice))
     assert (SSPROMPT.semantic_loss, SSPROMPT.context_tokens) == ("nll", 16)
     assert SSPROMPT.point_grid**2 == 100
 

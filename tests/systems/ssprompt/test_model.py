@@ -1,7 +1,7 @@
-"""The prompted SEEM as a whole: where it starts, what moves, what stays, and what it remembers."""
+"""The prompted SEEM as a whole: where it starts, what moves, and what the loop calls."""
 
-import json
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -10,10 +10,7 @@ import torch
 from segtune.backbones.focalnet import FocalNet
 from segtune.backbones.seem_text import SeemText
 from segtune.data.synthetic.dataset import SyntheticDataset
-from segtune.errors import SegtuneError, WeightsError
-from segtune.ops.postprocess import instances, label_pixels, panoptic, semantic
-from segtune.ops.set_loss import targets_from_semantic
-from segtune.prompts import Prompts
+from segtune.errors import SegtuneError
 from segtune.segmenter import Segmenter
 from segtune.systems import build_system
 from segtune.systems.base import Targets, Words
@@ -21,62 +18,9 @@ from segtune.train.fit import FitConfig, fit
 from segtune.train.loop import LoopConfig
 from segtune.types import Concept, Vocabulary
 
-from .conftest import FIT, OTHERS, make_seem, scores, shaken
+from .conftest import FIT, LEARNING, answers, build, make_seem, same, scores, shaken, targets_for
 
-LEARNING = {
-    "ssprompt": {},
-    "spaprompt": {},
-    "semprompt": {},
-    "coop": {"context_tokens": 4},
-    "locn": {},
-    "vspl": {"point_grid": 2},
-}
-"""Every preset that learns something, at a small size."""
-
-
-def build(seem, name, words=None, *, seed=0, **options):
-    system = build_system(name, seem, {"classes": FIT, **LEARNING[name], **options}, seed=seed)
-    if words is not None:
-        system.start(words, seed=seed)
-    return system
-
-
-def labels_for(num_classes, size=(64, 96), batch=2):
-    blocks = torch.randint(
-        -1, num_classes, (batch, 4, 6), generator=torch.Generator().manual_seed(3)
-    )
-    return blocks.repeat_interleave(size[0] // 4, 1).repeat_interleave(size[1] // 6, 2)
-
-
-def targets_for(num_classes, **shape):
-    labels = labels_for(num_classes, **shape)
-    return Targets(labels, targets_from_semantic(labels))
-
-
-def answers(system, pixels, words, geometries):
-    with torch.inference_mode():
-        return system.predict(system.encode(pixels), words, geometries)
-
-
-def same(first, second):
-    """Whether two lists of predictions are equal bit for bit."""
-    return all(
-        torch.equal(a.mask_logits, b.mask_logits)
-        and torch.equal(a.class_logits, b.class_logits)
-        and a.answers is None
-        and b.answers is None
-        for a, b in zip(first, second, strict=True)
-    )
-
-
-@pytest.fixture
-def zero_shot(seem, pixels, geometries):
-    """Answers of the model without prompts, as a function of the words."""
-    system = build_system("seem", seem)
-    return lambda words: answers(system, pixels, words, geometries)
-
-
-# -- where it starts ----------------------------------------------------------------------------
+# -- where it starts ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["ssprompt", "spaprompt", "semprompt"])
@@ -158,7 +102,7 @@ def test_x_decoder_is_prompted_without_its_image_query(words, pixels, geometries
         answers(build(seem, "vspl", words), pixels, words, geometries)
 
 
-# -- what moves ---------------------------------------------------------------------------------
+# -- what moves -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("task", ["semantic", "instance", "panoptic"])
@@ -246,7 +190,7 @@ def test_each_kind_of_prompt_has_its_rate(seem, words):
         assert {group["weight_decay"] for group in groups} == {0.01}
 
 
-# -- what the loop calls ------------------------------------------------------------------------
+# -- what the loop calls --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", LEARNING)
@@ -271,7 +215,7 @@ def test_only_prompts_inside_of_the_text_tower_run_it_in_the_loop(model, monkeyp
     options = LEARNING[name]
     fit(model, data, system=name, options=options, shots=2, config=config, on_step=on_step)
     per_step = 1 if name in ("coop", "locn") else 0
-    assert [b["text"] - a["text"] for a, b in zip(seen, seen[1:], strict=False)] == [per_step] * 2
+    assert [b["text"] - a["text"] for a, b in pairwise(seen)] == [per_step] * 2
     assert seen[0]["image"] == seen[-1]["image"] == 1  # two views in one batch, before the loop
 
 
@@ -315,151 +259,7 @@ def test_stored_features_give_the_losses_and_gradients_of_fresh_ones(seem, words
     torch.testing.assert_close(found[1], found[0], atol=1e-5, rtol=1e-5)
 
 
-# -- words outside of the fit -------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["ssprompt", "semprompt", "coop", "locn"])
-def test_learned_rows_follow_their_words(seem, model, words, name):
-    system = build(seem, name, words)
-    shaken(system.prompts)
-    mixed = model.words(Vocabulary.of(OTHERS[0], FIT[2], OTHERS[1], FIT[0]))
-    with torch.no_grad():
-        of_fit, table = system.class_embeds(words), system.class_embeds(mixed)
-    assert torch.equal(table[[0, 2]], mixed.embeds[[0, 2]])
-    torch.testing.assert_close(table[[1, 3]], of_fit[[2, 0]], atol=1e-6, rtol=0)
-    assert ((table[[1, 3]] - mixed.embeds[[1, 3]]).abs().amax(1) > 1e-3).all()
-    assert torch.equal(table[-1], mixed.background)
-
-
-@pytest.mark.parametrize("learn_background", [False, True])
-def test_shared_queries_with_other_words(
-    seem, model, words, pixels, geometries, zero_shot, learn_background
-):
-    """SemPrompt leaves other words alone as long as the background does not move."""
-    others = model.words(Vocabulary.of(*OTHERS))
-    system = build(seem, "semprompt", words, learn_background=learn_background)
-    shaken(system.prompts)
-    found = answers(system, pixels, others, geometries)
-    assert same(found, zero_shot(others)) != learn_background
-    spatial = build(seem, "spaprompt", words)
-    shaken(spatial.prompts)
-    assert not same(answers(spatial, pixels, others, geometries), zero_shot(others))
-
-
-EXACT = ["ssprompt", "spaprompt", "semprompt", "coop", "locn"]
-
-
-@pytest.fixture(params=EXACT)
-def exact(request, seem, words):
-    """A system that keeps the model for other words, with prompts far from their start."""
-    spatial = {"spatial": "embeddings"} if request.param in ("coop", "locn") else {}
-    options = {"retain": "exact", "learn_background": True, **spatial}
-    system = build(seem, request.param, words, **options)
-    shaken(system.prompts)
-    return system
-
-
-def decided(prediction, vocabulary):
-    """All three kinds of results of a prediction."""
-    return (
-        semantic(prediction, vocabulary, with_segments=True),
-        instances(prediction, vocabulary),
-        panoptic(prediction, vocabulary, min_score=0.5),
-    )
-
-
-def same_results(first, second):
-    for a, b in zip(first, second, strict=True):
-        maps = a.semantic, b.semantic
-        assert maps[0] is maps[1] or np.array_equal(*maps)
-        assert len(a.segments) == len(b.segments)
-        for one, two in zip(a.segments, b.segments, strict=True):
-            assert same_segment(one, two)
-    return True
-
-
-def same_segment(one, two):
-    values = (one.class_id, one.score, one.box_px) == (two.class_id, two.score, two.box_px)
-    return values and np.array_equal(one.mask, two.mask)
-
-
-def test_exact_with_other_words_only_is_the_model_itself(
-    exact, model, pixels, geometries, zero_shot
-):
-    vocabulary = Vocabulary.of(*OTHERS)
-    others = model.words(vocabulary)
-    found, before = answers(exact, pixels, others, geometries), zero_shot(others)
-    assert same(found, before)
-    for one, two in zip(found, before, strict=True):
-        assert same_results(decided(one, vocabulary), decided(two, vocabulary))
-
-
-def test_exact_with_words_of_the_fit_only_is_the_plain_prompted_model(
-    exact, words, pixels, geometries
-):
-    options = exact.config_values() | {"retain": "shared"}
-    shared = build_system(exact.name, exact.backbone, options)
-    shared.load_learned(exact.learned())
-    found = answers(exact, pixels, words, geometries)
-    assert same(found, answers(shared, pixels, words, geometries))
-
-
-def test_exact_with_mixed_words_keeps_both_kinds_of_answers(
-    exact, model, words, pixels, geometries, zero_shot
-):
-    vocabulary = Vocabulary.of(OTHERS[0], *FIT, OTHERS[1])
-    mixed, outside = model.words(vocabulary), (0, 4)
-    options = exact.config_values() | {"retain": "shared"}
-    shared = build_system(exact.name, exact.backbone, options)
-    shared.load_learned(exact.learned())
-    prompted = answers(shared, pixels, mixed, geometries)
-    for found, learned, default in zip(
-        answers(exact, pixels, mixed, geometries), prompted, zero_shot(mixed), strict=True
-    ):
-        count = len(learned.mask_logits)
-        for name in ("mask_logits", "class_logits"):
-            each = getattr(found, name)
-            assert torch.equal(each[:count], getattr(learned, name))
-            assert torch.equal(each[count:], getattr(default, name))
-        assert found.answers[:count].tolist() == [[False, True, True, True, False]] * count
-        assert torch.equal(~found.answers[:1], found.answers[-1:])
-        before = [s for s in instances(default, vocabulary).segments if s.class_id in outside]
-        after = instances(found, vocabulary).segments
-        after = [s for s in after if s.class_id in outside and s.score > 0]
-        assert before
-        assert all(map(same_segment, before, after))
-        assert len(before) == len(after)
-        old, new = (label_pixels(p, with_probs=True) for p in (default, found))
-        both = torch.isin(new.class_ids, torch.tensor(outside)) & (old.class_ids == new.class_ids)
-        torch.testing.assert_close(new.probs[both], old.probs[both], atol=1e-7, rtol=0)
-
-
-def test_exact_negatives_are_words_like_others(exact, model, pixels, geometries, zero_shot):
-    vocabulary = Vocabulary.of(OTHERS[0], negatives=(OTHERS[1],))
-    others = model.words(vocabulary)
-    found = answers(exact, pixels, others, geometries)
-    assert same(found, zero_shot(others))
-    assert (semantic(found[0], vocabulary, num_negatives=1).semantic <= 0).all()
-
-
-@pytest.mark.parametrize("name", LEARNING)
-def test_negatives_compete_but_are_no_answer(seem, model, words, pixels, geometries, name):
-    system = build(seem, name, words)
-    vocabulary = Vocabulary.of(FIT[0], OTHERS[0], negatives=(FIT[1], OTHERS[1]))
-    given = model.words(vocabulary)
-    for prediction in answers(system, pixels, given, geometries):
-        assert prediction.class_logits.shape[1] == 4 + 1
-        ids = label_pixels(prediction).class_ids
-        label_map = semantic(prediction, vocabulary, num_negatives=2).semantic
-        assert np.array_equal(label_map, ids.where(ids < 2, -1).numpy())
-    if name == "semprompt":  # a negative of the fit keeps its learned row
-        shaken(system.prompts)
-        table = system.class_embeds(given)
-        assert torch.equal(table[[1, 3]], given.embeds[[1, 3]])
-        assert not torch.allclose(table[2], given.embeds[2], atol=1e-3)
-
-
-# -- shapes -------------------------------------------------------------------------------------
+# -- shapes ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", LEARNING)
@@ -503,64 +303,7 @@ def test_padding_is_the_mean_of_the_model(seem):
     assert seem.normalise(torch.tensor(system.padding).view(1, 3, 1, 1)).abs().max() == 0
 
 
-# -- files --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        *LEARNING.items(),
-        ("ssprompt", {"weight_shape": "channel", "spatial_target": "both", "retain": "exact"}),
-        ("semprompt", {"learn_background": True, "renormalize_text": True, "fusion": "average"}),
-        ("coop", {"context_per_class": True, "context_init": "a photo of a"}),
-        ("locn", {"name_templates": ("{}", "a photo of a {}.")}),
-    ],
-    ids=str,
-)
-def test_a_fit_answers_from_its_file(model, tmp_path, name, options):
-    data = SyntheticDataset("jargon", "train", size=(64, 96), length=3)
-    config = FitConfig(loop=LoopConfig(steps=2, lr=0.05), batch=2, views=1, distort=False)
-    file = tmp_path / "a.prompts.safetensors"
-    prompts = fit(model, data, system=name, options=options, shots=2, config=config, out=file)
-    loaded = Prompts.load(file)
-    assert loaded.options == json.loads(json.dumps(prompts.options))
-    fresh = Segmenter(model.backbone, templates="single", resolution=model.resolution)
-    for task in ("semantic", "instance", "panoptic"):
-        results = [
-            m.segment(data[2], prompts=p, task=task) for m, p in ((model, prompts), (fresh, loaded))
-        ]
-        assert same_results(results[:1], results[1:])
-    other = fresh.segment(data[2], "red star, gray road", prompts=loaded)
-    assert other.semantic.shape == (64, 96)
-
-
-@pytest.mark.parametrize("name", LEARNING)
-def test_learned_tensors_and_options_make_an_equal_system(seem, words, pixels, geometries, name):
-    system = build(seem, name, words)
-    shaken(system.prompts)
-    options = json.loads(json.dumps(system.config_values()))
-    other = build_system(name, seem, options, seed=9)
-    assert other.config == system.config
-    other.load_learned(system.learned())
-    assert same(*(answers(each, pixels, words, geometries) for each in (system, other)))
-
-
-def test_prompts_of_another_fit_are_refused(seem, words):
-    system = build(seem, "ssprompt", words)
-    learned = build_system("ssprompt", seem, {"classes": FIT[:2]}).learned()
-    with pytest.raises(WeightsError, match=r"semantic\.fused\.embeds .* instead of"):
-        system.load_learned(learned)
-
-
-def test_missing_words_are_named(seem, model, words, pixels, geometries):
-    system = build(seem, "ssprompt")
-    with pytest.raises(SegtuneError, match="lack green grass, blue square"):
-        system.start(model.words(Vocabulary.of(FIT[0], OTHERS[0])), seed=0)
-    with pytest.raises(SegtuneError, match=r"Segmenter\.words"):
-        answers(system, pixels, Words(words.embeds, names=words.names), geometries)
-
-
-# -- learning -----------------------------------------------------------------------------------
+# -- learning -------------------------------------------------------------------------------------
 
 
 def accuracy(system, features, words, labels):

@@ -104,7 +104,7 @@ def test_modules_and_rates_of_every_preset(seem, name, spatial, semantic):
     prompts = LearnedPrompts(config, seem)
     assert isinstance(prompts.spatial, spatial)
     assert isinstance(prompts.semantic, semantic)
-    rates = {module: rate for module, rate in prompts.groups(config, 0.1)}
+    rates = dict(prompts.groups(config, 0.1))
     expected = {}
     if prompts.spatial is not None:
         expected[prompts.spatial] = 0.2

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
@@ -55,7 +56,8 @@ class StoredScenes:
         if not self.folder.is_dir():
             _render(dataset, self.folder, progress=progress)
         self._arrays = {name: np.load(self._file(name), mmap_mode="r") for name in ARRAYS}
-        self._notes = [json.loads(line) for line in (self.folder / "notes.jsonl").open()]
+        notes = (self.folder / "notes.jsonl").read_text(encoding="utf-8")
+        self._notes = [json.loads(line) for line in notes.splitlines()]
 
     def _file(self, name: str) -> Path:
         return self.folder / f"{name}.npy"
@@ -97,7 +99,7 @@ def _key(dataset: SyntheticDataset) -> str:
 
 def _render(dataset: SyntheticDataset, folder: Path, *, progress: bool) -> None:
     """Renders into a temporary folder and renames it, so that a store is whole or not there."""
-    temporary = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
+    temporary = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
     temporary.mkdir(parents=True)
     height, width = dataset.size
     shapes = {
@@ -112,7 +114,7 @@ def _render(dataset: SyntheticDataset, folder: Path, *, progress: bool) -> None:
     starts = range(0, len(dataset), CHUNK)
     jobs = [(dataset, start, min(start + CHUNK, len(dataset))) for start in starts]
     try:
-        with (temporary / "notes.jsonl").open("w") as notes:
+        with (temporary / "notes.jsonl").open("w", encoding="utf-8") as notes:
             for (_, start, stop), (arrays, lines) in zip(
                 jobs, _results(jobs, progress=progress), strict=True
             ):
@@ -121,8 +123,11 @@ def _render(dataset: SyntheticDataset, folder: Path, *, progress: bool) -> None:
                 notes.writelines(line + "\n" for line in lines)
         for array in maps.values():
             array.flush()
-        if not folder.is_dir():  # another process may have been faster
+        try:
             temporary.replace(folder)
+        except OSError:
+            if not folder.is_dir():  # otherwise another process was faster
+                raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

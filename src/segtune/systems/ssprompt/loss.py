@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from segtune.errors import SegtuneError
@@ -34,4 +35,9 @@ def losses(
         )
     # The paper names classes and binary masks; dice then is part of neither cost nor loss.
     settings = SetLossConfig(dense=True, dice_weight=5.0 if config.dice else 0.0)
-    return set_loss([SetPrediction(*head) for head in heads], targets.masks, settings)
+    # Large masks are compared at drawn points; the loop seeds torch anew in every step.
+    seed = int(torch.randint(2**62, ()))
+    generator = torch.Generator().manual_seed(seed)
+    return set_loss(
+        [SetPrediction(*head) for head in heads], targets.masks, settings, generator=generator
+    )
