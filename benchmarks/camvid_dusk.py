@@ -62,9 +62,10 @@ def main() -> None:
             row = {"system": system, "shots": shots, "mIoU": statistics.mean(scores), "std": spread}
             rows.append(row)
     print(f"CamVid train, dusk frames that were not fitted, seeds {options.seeds}, mIoU in percent")
+    cells = [f"{100 * row['mIoU']:.1f} ± {100 * row['std']:.1f}" for row in rows]
+    named = [(row["system"], str(row["shots"])) for row in rows]
     print_table(
-        ("system", "shots", "mIoU"),
-        [(r["system"], str(r["shots"]), f"{100 * r['mIoU']:.1f} ± {100 * r['std']:.1f}") for r in rows],
+        ("system", "shots", "mIoU"), [(*n, cell) for n, cell in zip(named, cells, strict=True)]
     )
     if options.json:
         options.json.write_text(json.dumps(rows, indent=2) + "\n")

@@ -54,8 +54,8 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--shots", nargs="+", type=int, default=[16])
     parser.add_argument("--split", default="test", help="of the target; choose settings on val")
-    parser.add_argument("--images", type=int, default=100, help="scored images of the target")
-    parser.add_argument("--base-images", type=int, default=50)
+    parser.add_argument("--images", type=int, default=60, help="scored images of the target")
+    parser.add_argument("--base-images", type=int, default=30)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--json", type=Path, help="also write the table here")
     options = parser.parse_args()
@@ -119,12 +119,12 @@ def _run(
 
 
 def _target(world: str, options: argparse.Namespace) -> Dataset:
-    dataset = open_dataset(f"synthetic:{world}", split=options.split)
+    dataset = open_dataset(f"synthetic:{world}?stored=1", split=options.split)
     return Subset(dataset, range(min(options.images, len(dataset))))
 
 
 def _base(options: argparse.Namespace) -> Dataset:
-    return Subset(open_dataset("synthetic:base", split="val"), range(options.base_images))
+    return Subset(open_dataset("synthetic:base?stored=1", split="val"), range(options.base_images))
 
 
 def _outside(base: Dataset, prompts: Prompts) -> Dataset:

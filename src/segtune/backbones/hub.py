@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from segtune.backbones.sam3 import Sam3
     from segtune.backbones.seem import Seem
 
-DEFAULT_MODEL = "clip-vit-tiny"
+DEFAULT_MODEL = "seem-tiny"
 """The bundled model that is used where none is named."""
 SAM_TYPES = ("sam", "sam2", "sam2_video", "sam3", "sam3_video")
 """`model_type` in the config.json of a SAM, SAM 2 or SAM 3."""

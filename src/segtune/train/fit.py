@@ -88,20 +88,27 @@ def default_config(system: str) -> FitConfig:
     """
     if "seem" not in SYSTEMS[system].kinds:
         return FitConfig()
-    rate = SEEM_RATES[system]
-    loop = LoopConfig(steps=300, lr=rate, weight_decay=1e-4, warmup_steps=10, clip_norm=1.0)
+    loop = LoopConfig(
+        steps=300,
+        lr=SEEM_RATES[system],
+        weight_decay=1e-4,
+        warmup_steps=10,
+        optimizer="sgd",
+    )
     return FitConfig(loop=loop, batch=4, views=2, scale=(1.0, 1.0), distort=False)
 
 
 SEEM_RATES = {
-    "ssprompt": 5e-3,
-    "spaprompt": 5e-3,
-    "semprompt": 5e-3,
-    "coop": 5e-3,
-    "locn": 5e-3,
-    "vspl": 5e-2,
-    "seem": 1e-3,
+    "ssprompt": 0.02,
+    "spaprompt": 0.3,
+    "semprompt": 0.02,
+    "coop": 0.2,
+    "locn": 0.2,
+    "vspl": 0.01,
+    "seem": 0.01,
 }
+"""Chosen on the validation split of `jargon`, seed 0. With AdamW every class embedding moves at the
+same pace, also those of classes that the images do not show, which forgets them."""
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,18 @@ BUNDLED = (
         sha256="1900567b5133a36cbffef2a67655866263b0496463115a0f60c48f6cc402e8d3",
         dense_size=128,
     ),
+    Card(
+        name="seem-tiny",
+        kind="seem",
+        source="recipes/zoo/seem.yaml, synthetic:base only",
+        licence="Apache-2.0",
+        input_size=(160, 160),
+        mean=tuple(value / 255 for value in (123.675, 116.28, 103.53)),
+        std=tuple(value / 255 for value in (58.395, 57.12, 57.375)),
+        expected=(),
+        folder="seem-tiny",
+        sha256="dde03aa377fe58b8db82f0db0e71c0bc876105a545164fab0f785757b8208791",
+    ),
 )
 
 

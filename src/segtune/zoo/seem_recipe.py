@@ -48,6 +48,7 @@ class SeemRecipe:
     short_side: int = 192
     scale: tuple[float, ...] = (0.7, 1.25)
     crop: int = 160
+    dense_size: int = 224  # of the exported model; chosen on val among 160 to 320
     batch: int = 12
 
     # Optimisation.

@@ -215,7 +215,7 @@ def build_seem(recipe: SeemRecipe, clip: ClipVit) -> Seem:
             joint_width=clip.joint_width,
         ),
     )
-    seem = Seem(config, tokenizer=clip.tokenizer, name=recipe.name, dense_size=recipe.crop)
+    seem = Seem(config, tokenizer=clip.tokenizer, name=recipe.name, dense_size=recipe.dense_size)
     seem.text.transformer.load_state_dict(clip.model.text_model.state_dict())
     with torch.no_grad():
         seem.text.projection.copy_(clip.model.text_projection.weight.T)

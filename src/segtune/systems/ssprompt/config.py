@@ -58,7 +58,7 @@ class SSPromptConfig:
     semantic_loss: Literal["nll", "score", "logsumexp"] = "nll"  # [R] unsaid in the paper
     dice: bool = False  # [P] names cross-entropy and binary cross-entropy only
     deep_supervision: bool = False
-    spatial_lr_factor: float = 1.0
+    spatial_lr_factor: float = 3.0  # gradients of the queries are far smaller
     semantic_lr_factor: float = 1.0
     context_lr_factor: float = 1.0
 
