@@ -15,7 +15,7 @@ def _smaller(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "WORLD", "synthetic:jargon?size=64")
     monkeypatch.setattr(demo, "BASE", "synthetic:jargon?size=64")
     monkeypatch.setattr(demo, "SHOTS", 2)
-    size = demo.Size(steps=2, views=1, images=3, base_images=1, examples=2)
+    size = demo.Size(steps=2, images=3, base_images=1, examples=2)
     monkeypatch.setattr(demo, "QUICK", size)
 
 

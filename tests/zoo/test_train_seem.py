@@ -84,7 +84,7 @@ def test_a_run_leaves_model_log_and_recipe(finished: Path) -> None:
 def test_the_exported_model_is_loaded_by_its_folder_and_segments(finished: Path) -> None:
     seem = load_backbone(finished / "model", device="cpu")
     assert isinstance(seem, Seem)
-    assert (seem.name, seem.dense_size) == ("seem-test", RECIPE.crop)
+    assert (seem.name, seem.dense_size) == ("seem-test", RECIPE.dense_size)
     stored = load_file(finished / "model" / "model.safetensors")
     assert all(tensor.dtype == torch.float16 for tensor in stored.values())
     for key, value in weights(finished).items():

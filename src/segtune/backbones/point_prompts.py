@@ -116,8 +116,9 @@ def answer_points(
     content, position = queries.content, queries.position
     runs = tokens.shape[0]  # B * P
     if num_copies is not None and num_copies < len(content):
-        draws = torch.rand(runs, len(content), generator=generator).argsort(1)[:, :num_copies]
-        draws = draws.to(content.device)
+        # The same draws for every image, so that batching changes nothing.
+        order = torch.rand(runs // len(memory), len(content), generator=generator)
+        draws = order.argsort(1)[:, :num_copies].repeat(len(memory), 1).to(content.device)
         content, position = content[draws], position[draws]  # (B * P, copies, D)
     states = decoder.run(memory, [QueryGroup(content, position, tokens)])[0][-1]
     wanted = wanted_features(memory, points_norm, labels).flatten(0, 1)  # (B * P, M)

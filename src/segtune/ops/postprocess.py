@@ -200,7 +200,7 @@ def instances(
             if not mask.any():
                 continue
             for class_id, score in by_query[query]:
-                if score * quality >= min_score:
+                if score > 0 and score * quality >= min_score:
                     found.append(crop_segment(mask, class_id, score * quality))
     found.sort(key=lambda segment: -segment.score)
     size = prediction.geometry.original_size

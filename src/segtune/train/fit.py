@@ -126,7 +126,12 @@ class Stage:
             return Targets(inductive_labels(labels, self.seen_ids), masks)
         if self.unseen_ids:
             marked = transductive_labels(labels, self.unseen_ids)
-            return Targets(marked, pseudo_ids=self.unseen_ids)
+            annotated = [~torch.isin(m.class_ids, torch.tensor(self.unseen_ids)) for m in masks]
+            masks = [
+                MaskTargets(m.class_ids[keep], m.masks[keep])
+                for m, keep in zip(masks, annotated, strict=True)
+            ]
+            return Targets(marked, masks, pseudo_ids=self.unseen_ids)
         return Targets(labels, masks)
 
 
@@ -242,7 +247,7 @@ def fit(
         "system": system,
         "options": learner.config_values(),
         "fingerprint": model.backbone.fingerprint,
-        "data": [dataset.name, dataset.split, few_ids(few)],
+        "data": [dataset.name, dataset.split, few_ids(few), views.digest()],
         "seed": seed,
         "config": asdict(config),
     }
@@ -324,7 +329,7 @@ def feature_cache(system: System, views: Views, config: FitConfig) -> FeatureCac
     key = cache_key(
         system=system.name,
         options=system.config_values(),
-        data=[views.dataset.name, views.dataset.split, few_ids(views.dataset)],
+        data=[views.dataset.name, few_ids(views.dataset), views.digest()],
         views=asdict(views.config),
         num_views=config.views,
         seed=views.seed,

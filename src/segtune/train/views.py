@@ -7,6 +7,7 @@ sets use fresh views in every step instead. Both depend on (seed, image, view nu
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -126,6 +127,10 @@ class Views:
         real = example.masks.flatten(1).any(1) & ~example.is_crowd & (example.class_ids >= 0)
         masks = MaskTargets(example.class_ids[real], example.masks[real])
         return View(example.image + PAD_VALUE, self.relabel(example.semantic), masks)
+
+    def digest(self) -> str:
+        """Returns 16 hex digits of the first image: names alone do not tell sizes apart."""
+        return hashlib.sha256(self.dataset[0].pixels().tobytes()).hexdigest()[:16]
 
     def largest(self, pairs: Sequence[tuple[int, int]], *, stride: int) -> tuple[int, int]:
         """Returns (height, width) that holds all these views, in multiples of `stride`."""

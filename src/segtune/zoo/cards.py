@@ -14,6 +14,8 @@ from segtune.errors import SegtuneError, WeightsError
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 ZOO = Path(__file__).parent
 
 
@@ -111,8 +113,8 @@ BUNDLED = (
         source="recipes/zoo/seem.yaml, synthetic:base only",
         licence="Apache-2.0",
         input_size=(160, 160),
-        mean=tuple(value / 255 for value in (123.675, 116.28, 103.53)),
-        std=tuple(value / 255 for value in (58.395, 57.12, 57.375)),
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
         expected=(),
         folder="seem-tiny",
         sha256="dde03aa377fe58b8db82f0db0e71c0bc876105a545164fab0f785757b8208791",

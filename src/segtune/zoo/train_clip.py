@@ -70,8 +70,6 @@ def run(
         raise SegtuneError(f"{out} already holds a run; add --resume or choose another --out")
     device, autocast = _device(config)
     out.mkdir(parents=True, exist_ok=True)
-    _write_recipe(config, out / "recipe.yaml")
-
     tokenizer = make_tokenizer(config)
     model = build_clip(config, tokenizer=tokenizer, seed=config.seed).train()
     model.to(device)  # type: ignore[arg-type]  # transformers' decorator hides the signature
@@ -84,6 +82,7 @@ def run(
         found = load_checkpoint(checkpoint, parts=parts, map_location=device)
         _check_same_recipe(found.extra["recipe"], config)
         start = found.step
+    _write_recipe(config, out / "recipe.yaml")
     pool = open_pool(config, cache.expanduser(), progress=progress)
     num_params = sum(p.numel() for p in model.parameters())
     log.info("%s, %s, %d parameters, step %d", device, config.precision, num_params, start)

@@ -51,3 +51,12 @@ def test_the_real_one() -> None:
     assert sample.semantic is not None
     assert sample.semantic.shape == (360, 480)
     assert set(sample.semantic.ravel().tolist()) <= {IGNORE, *range(11)}
+
+
+def test_sequences_joined_by_plus_in_the_name_of_the_data():
+    from segtune.data.formats import _take_apart
+
+    assert _take_apart("camvid?sequence=0006R0+0016E5") == (
+        "camvid",
+        {"sequence": "0006R0+0016E5"},
+    )

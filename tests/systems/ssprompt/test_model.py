@@ -148,7 +148,7 @@ def test_the_loss_of_points_reaches_their_coordinates(seem, words, pixels):
 
 def test_points_are_asked_one_by_one(seem, words, pixels):
     """N coordinates are the same as N single clicks."""
-    system = build(seem, "vspl", words)
+    system = build(seem, "vspl", words, point_copies=len(seem.default_content))
     shaken(system.prompts)
     features = system.encode(pixels)
     memory = seem.decoder.prepare(*seem.features(pixels))

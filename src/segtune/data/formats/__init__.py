@@ -111,7 +111,7 @@ def dataset_splits(spec: str | Path, *, layout: str | None = None) -> tuple[str,
 def _take_apart(spec: str) -> tuple[str, dict[str, str]]:
     """Returns the path and the options of `path?key=value&key=value`."""
     place, _, query = spec.partition("?")
-    return place, dict(parse_qsl(query, keep_blank_values=True))
+    return place, dict(parse_qsl(query.replace("+", "%2B"), keep_blank_values=True))
 
 
 def _choose(path: Path, layout: str | None) -> Layout:

@@ -49,6 +49,7 @@ class SSPromptConfig:
 
     # VSPL.
     point_grid: int = 10  # points per side
+    point_copies: int = 3  # queries that every point asks, as in SEEM v1
 
     # Words outside of the fit.
     retain: Literal["shared", "exact"] = "shared"  # [P] one group of queries

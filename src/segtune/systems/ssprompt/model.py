@@ -142,7 +142,9 @@ class PromptedSeem(System):
             return [self.default_answers(features)]
         memory = DecoderMemory.from_tensors(features.tensors)
         if isinstance(spatial, PointGrid):
-            output = self.backbone.ask_points(memory, spatial())
+            output = self.backbone.ask_points(
+                memory, spatial(), num_copies=self.config.point_copies
+            )
         else:
             output = self.backbone.decoder(
                 memory,
