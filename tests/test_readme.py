@@ -25,12 +25,16 @@ def folder(tmp_path, monkeypatch):
     """A folder with a tiny `camvid/` and `photo.jpg`, where a fit takes two steps."""
     monkeypatch.chdir(tmp_path)
     trees.camvid(tmp_path / "camvid")
-    pixels = np.random.default_rng(0).integers(0, 255, (64, 80, 3), dtype=np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 255, (200, 260, 3), dtype=np.uint8)
     Image.fromarray(pixels).save("photo.jpg")
-    quick = fit_module.FitConfig()
-    quick = replace(quick, loop=replace(quick.loop, steps=2), views=1, batch=1)
-    monkeypatch.setattr("segtune.cli.fit.FitConfig", lambda: quick)
-    monkeypatch.setattr(fit_module, "FitConfig", lambda: quick)
+    usual = fit_module.default_config
+
+    def quick(system):
+        config = usual(system)
+        return replace(config, loop=replace(config.loop, steps=2), views=1, batch=1)
+
+    monkeypatch.setattr("segtune.cli.fit.default_config", quick)
+    monkeypatch.setattr(fit_module, "default_config", quick)
     return tmp_path
 
 
@@ -49,7 +53,8 @@ def test_commands_in_order(folder):
         if words[0] == "fit":
             words[words.index("--shots") + 1] = "2"
             words += ["--retention", "1"]
-        if words[0] == "evaluate":
+        words = [w.replace("synthetic:jargon", "synthetic:jargon?size=64&length=3") for w in words]
+        if "--retention" in words and words[0] == "evaluate":
             words[words.index("--retention") : words.index("--retention") + 1] = [
                 "--retention",
                 "1",
@@ -63,5 +68,5 @@ def test_commands_in_order(folder):
 def test_python(folder):
     names: dict[str, object] = {}
     exec(PYTHON[0], names)  # the README itself, nothing a user typed
-    assert names["result"].semantic.shape == (64, 80)
+    assert names["result"].semantic.shape == (200, 260)
     assert Path("jargon.safetensors").is_file()
