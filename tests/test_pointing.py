@@ -285,3 +285,21 @@ def test_points_outside_of_the_image(model):
         model.segment_boxes(picture(32, 40), [(3, 3, 41, 9)])
     with pytest.raises(SegtuneError, match="uint8"):
         model.segment_points(picture(32, 40).astype(float), [(3, 3)])
+
+
+def test_the_mask_of_a_box_stays_inside_of_it():
+    from segtune.backbones.seem import random_seem
+    from segtune.segmenter import Segmenter
+    from segtune.types import Resolution
+
+    model = Segmenter(random_seem(), resolution=Resolution(64, None, 32))
+    image = np.random.default_rng(0).integers(0, 255, (70, 90, 3), dtype=np.uint8)
+    box = (10, 20, 50, 60)
+    for seed in range(3):
+        with torch.no_grad():  # masks that are true everywhere leave the box if nothing stops them
+            model.backbone.decoder.mask_mlp[-1].bias.normal_(std=3.0 + seed)
+        model = Segmenter(model.backbone, resolution=Resolution(64, None, 32))
+        mask = model.segment_boxes(image, [box]).segments[0].full_mask((70, 90))
+        outside = np.ones((70, 90), dtype=bool)
+        outside[20:60, 10:50] = False
+        assert not mask[outside].any()

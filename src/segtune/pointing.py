@@ -49,11 +49,13 @@ class Masks:
         mask_logits: (P, h, w), unbounded, over the model input, padding included.
         class_logits: (P, K + 1), background last; None without words.
         qualities: (P,), 0..1, what the model thinks of its masks; None where it says nothing.
+        boxes_px: (P, 4) xyxy on the original image, outside of which a mask is cut off.
     """
 
     mask_logits: Tensor
     class_logits: Tensor | None = None
     qualities: Tensor | None = None
+    boxes_px: np.ndarray | None = None
 
 
 def look(backbone: Any, pixels: np.ndarray, short_side: int) -> Looked:
@@ -110,6 +112,7 @@ def ask_seem(seem: Seem, looked: Looked, asked: Asked, text: Tensor | None) -> M
     return Masks(
         torch.cat([output.mask_logits[0] for output in outputs]),
         torch.cat(class_logits) if class_logits else None,
+        boxes_px=asked.boxes_px if isinstance(asked, Boxes) else None,
     )
 
 
@@ -189,6 +192,8 @@ def to_segmentation(
         part = slice(start, start + AT_ONCE)
         logits = to_original(masks.mask_logits[part], geometry, last_step=mask_resize)
         inside = logits > 0
+        if masks.boxes_px is not None:
+            inside &= _within(masks.boxes_px[part], size).to(inside.device)
         scores = (logits.sigmoid() * inside).sum((1, 2)) / inside.sum((1, 2)).clamp(min=1)
         if masks.qualities is not None:
             scores = masks.qualities[part].float() * inside.flatten(1).any(1)
@@ -200,6 +205,15 @@ def to_segmentation(
         rows = zip(inside.cpu().numpy(), class_ids.tolist(), scores.tolist(), strict=True)
         segments += [crop_segment(mask, class_id, score) for mask, class_id, score in rows]
     return Segmentation(size, vocabulary, painted(segments, size), tuple(segments))
+
+
+def _within(boxes_px: np.ndarray, size: tuple[int, int]) -> Tensor:
+    """Returns (P, H, W) bool: the pixels that a box touches."""
+    x1, y1, x2, y2 = torch.from_numpy(boxes_px).unbind(1)
+    rows, columns = torch.arange(size[0]), torch.arange(size[1])
+    in_rows = (rows + 1 > y1[:, None]) & (rows < y2[:, None])
+    in_columns = (columns + 1 > x1[:, None]) & (columns < x2[:, None])
+    return in_rows[:, :, None] & in_columns[:, None]
 
 
 def painted(segments: Sequence[Segment], size: tuple[int, int]) -> np.ndarray:

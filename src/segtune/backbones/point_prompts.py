@@ -145,19 +145,24 @@ def sample(maps: Tensor, points_norm: Tensor) -> Tensor:
     return sampled.permute(0, 2, 3, 1)
 
 
-def boxes_to_points(boxes_norm: Tensor, *, per_side: int = 8) -> tuple[Tensor, Tensor]:
+def boxes_to_points(
+    boxes_norm: Tensor, *, per_side: int = 8, share: float = 1.0
+) -> tuple[Tensor, Tensor]:
     """Returns a regular grid of positive points in every box: points and labels.
 
     SEEM has no box input of its own; it takes the pixels of a box as one set of positive points.
+    The corners of a box rarely belong to its object, so a smaller part may answer better.
 
     Args:
         boxes_norm: (B, P, 4) xyxy, 0..1 of the model input.
         per_side: at most 22, because a prompt keeps 512 points.
+        share: of the width and the height of the box that the grid covers, around its centre.
 
     Returns:
         (B, P, per_side ** 2, 2) and (B, P, per_side ** 2) int64.
     """
     steps = (torch.arange(per_side, device=boxes_norm.device) + 0.5) / per_side
+    steps = 0.5 + share * (steps - 0.5)
     y, x = torch.meshgrid(steps, steps, indexing="ij")
     grid = torch.stack([x, y], -1).flatten(0, 1).to(boxes_norm)  # (T, 2)
     corner, size = boxes_norm[..., None, :2], boxes_norm[..., 2:] - boxes_norm[..., :2]

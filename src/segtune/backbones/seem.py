@@ -254,6 +254,7 @@ class Seem(nn.Module):
         boxes_norm: Tensor,
         *,
         per_side: int = 8,
+        share: float = 0.75,
         text: Tensor | None = None,
         num_copies: int | None = None,
     ) -> DecoderOutput:
@@ -262,9 +263,11 @@ class Seem(nn.Module):
         Args:
             boxes_norm: (B, P, 4) xyxy, 0..1 of the model input, padding included.
             per_side: points per side of the grid.
+            share: of the sides of the box that the grid covers; the value was chosen on the bundled
+                model, the published ones take the whole box.
             text, num_copies: see `segment_points`.
         """
-        points, labels = boxes_to_points(boxes_norm, per_side=per_side)
+        points, labels = boxes_to_points(boxes_norm, per_side=per_side, share=share)
         return self.segment_points(memory, points, labels, text=text, num_copies=num_copies)
 
     def ask_points(
