@@ -163,7 +163,8 @@ def _write_report(
     notes = (
         f"A frozen {prompts.model} met {len(prompts.vocabulary)} classes, half of them under names "
         f"that its text encoder never read. From {SHOTS} labelled scenes, "
-        f"{prompts.num_learned():,} numbers were learned beside it; its own weights did not change.",
+        f"{prompts.num_learned():,} numbers were learned beside it; its own weights stayed as they "
+        "were.",
         "World and model are small and synthetic: this shows the mechanism, not a quality on "
         "photographs.",
     )
