@@ -93,6 +93,7 @@ def default_config(system: str) -> FitConfig:
         lr=SEEM_RATES[system],
         weight_decay=1e-4,
         warmup_steps=10,
+        clip_norm=1.0 if system in ("coop", "locn") else None,  # steep inside the text encoder
         optimizer="sgd",
     )
     return FitConfig(loop=loop, batch=4, views=2, scale=(1.0, 1.0), distort=False)
@@ -102,7 +103,7 @@ SEEM_RATES = {
     "ssprompt": 0.02,
     "spaprompt": 0.3,
     "semprompt": 0.02,
-    "coop": 0.2,
+    "coop": 0.05,
     "locn": 0.2,
     "vspl": 0.01,
     "seem": 0.01,
