@@ -177,10 +177,10 @@ def fit(
     Example:
         >>> import segtune
         >>> from segtune.train.loop import LoopConfig
-        >>> config = segtune.FitConfig(loop=LoopConfig(steps=2), views=1, crop=64)
+        >>> config = segtune.FitConfig(loop=LoopConfig(steps=2), views=1, short_side=64)
         >>> prompts = segtune.fit(segtune.load(), "synthetic:jargon", shots=1, config=config)
         >>> prompts.system, len(prompts.vocabulary) > 10
-        ('rpn', True)
+        ('ssprompt', True)
     """
     system = system or default_system(model.backbone.kind)
     config = config or default_config(system)

