@@ -74,7 +74,7 @@ class Card:
         if not (folder / self.weights_file).is_file():
             raise WeightsError(
                 f"{self.folder}/{self.weights_file} is missing from this installation; "
-                "reinstall segtune or rebuild it with `segtune train recipes/zoo/clip_vit.yaml`"
+                f"reinstall segtune or rebuild it: {self.source}"
             )
         return folder
 
@@ -115,7 +115,12 @@ BUNDLED = (
         input_size=(160, 160),
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
-        expected=(),
+        expected=(
+            ("synthetic:base test 224 px, mIoU over all 390 words", 42.6),
+            ("synthetic:base test 224 px, 1-click IoU", 82.0),
+            ("synthetic:base test 224 px, 1-box IoU", 82.4),
+        ),
+        dense_size=224,
         folder="seem-tiny",
         sha256="dde03aa377fe58b8db82f0db0e71c0bc876105a545164fab0f785757b8208791",
     ),
