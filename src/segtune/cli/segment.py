@@ -217,6 +217,6 @@ def _print_classes(job: Job) -> None:
     plural = "s" if job.num_done != 1 else ""
     what = f"{len(ranked)} of {len(job.vocabulary or UNNAMED)} classes"
     if job.pointing is not None:
-        what = f"{job.num_masks} masks"
+        what = f"{job.num_masks} mask{'' if job.num_masks == 1 else 's'}"
     title = f"{what} in {job.num_done} image{plural}"
     print_table(("class", "% of pixels", "images"), rows, title=title)
