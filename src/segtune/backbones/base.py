@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -46,3 +47,12 @@ class FrozenModel(Protocol):
         ...
 
     def parameters(self) -> Any: ...
+
+
+def fingerprint_of(state: Mapping[str, Tensor]) -> str:
+    """Returns 16 hex digits of weights by name; the same weights on any device give the same."""
+    digest = hashlib.sha256()
+    for key, value in sorted(state.items()):
+        digest.update(f"{key}{tuple(value.shape)}".encode())
+        digest.update(value.detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]

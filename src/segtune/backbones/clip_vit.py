@@ -10,7 +10,6 @@ Shape letters: B images, N = h*w patches, T = 1 + N tokens, S prompts, d width, 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, ClassVar, Literal
@@ -20,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel
 
+from segtune.backbones.base import fingerprint_of
 from segtune.errors import SegtuneError, WeightsError
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -90,11 +90,7 @@ class ClipVit(nn.Module):
     @cached_property
     def fingerprint(self) -> str:
         """16 hex digits of the weights; the same weights on any device give the same digits."""
-        digest = hashlib.sha256()
-        for key, value in sorted(self.model.state_dict().items()):
-            digest.update(f"{key}{tuple(value.shape)}".encode())
-            digest.update(value.detach().float().cpu().contiguous().numpy())
-        return digest.hexdigest()[:16]
+        return fingerprint_of(self.model.state_dict())
 
     # -- image tower ------------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import cached_property
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segtune.backbones.base import fingerprint_of
 from segtune.errors import SegtuneError
 from segtune.types import Geometry
 
@@ -52,11 +52,7 @@ class FrozenSam(nn.Module):
     @cached_property
     def fingerprint(self) -> str:
         """16 hex digits of the weights; the same weights on any device give the same digits."""
-        digest = hashlib.sha256()
-        for key, value in sorted(self.model.state_dict().items()):
-            digest.update(f"{key}{tuple(value.shape)}".encode())
-            digest.update(value.detach().float().cpu().contiguous().numpy())
-        return digest.hexdigest()[:16]
+        return fingerprint_of(self.model.state_dict())
 
     def geometry(self, height: int, width: int) -> Geometry:
         """Returns how an image of that size in pixels reaches the model input, and back.

@@ -11,7 +11,6 @@ image-text width, D decoder width.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segtune.backbones.base import fingerprint_of
 from segtune.backbones.davit import DaViT, DaViTConfig
 from segtune.backbones.decoder_memory import DecoderMemory
 from segtune.backbones.focalnet import FocalNet, FocalNetConfig
@@ -127,11 +127,7 @@ class Seem(nn.Module):
     @cached_property
     def fingerprint(self) -> str:
         """16 hex digits of the weights; the same weights on any device give the same digits."""
-        digest = hashlib.sha256()
-        for key, value in sorted(self.state_dict().items()):
-            digest.update(f"{key}{tuple(value.shape)}".encode())
-            digest.update(value.detach().float().cpu().contiguous().numpy())
-        return digest.hexdigest()[:16]
+        return fingerprint_of(self.state_dict())
 
     # -- image ------------------------------------------------------------------------------
 
