@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from segtune.errors import DataError, SegtuneError
-from segtune.eval.result import EvaluationProtocol, EvaluationResult, Example
+from segtune.eval.examples import collect, ranked
+from segtune.eval.result import EvaluationProtocol, EvaluationResult
 from segtune.eval.semantic import ConfusionMatrix
 from segtune.types import Dataset, Sample, Segmentation, Vocabulary
 
@@ -57,10 +56,12 @@ def evaluate_semantic(
         of_image = _count(sample, answer, vocabulary)
         matrix.merge(of_image)
         image_scores[sample.id] = of_image.scores(vocabulary).mean_iou
-    if isinstance(examples, int):
-        ranks = _spread(image_scores, examples)
-    else:
-        ranks = dict.fromkeys(examples, "chosen")
+
+    def pictures(sample: Sample) -> tuple[Segmentation, Segmentation]:
+        answer = replace(predict(sample), segments=())
+        return replace(answer, semantic=sample.semantic, source={}), answer
+
+    ranks = ranked(image_scores, examples)
     scores = matrix.scores(vocabulary, groups=groups)
     tagged = {tag: group.class_ids for tag, group in scores.groups.items()}
     return EvaluationResult(
@@ -78,7 +79,9 @@ def evaluate_semantic(
             unseen=tuple(vocabulary.names[i] for i in tagged.get("unseen", ())),
         ),
         image_scores=image_scores,
-        examples=_examples(predict, dataset, ranks, image_scores, side=example_side),
+        examples=collect(
+            pictures, dataset, ranks, image_scores, reduce=_reduced, side=example_side
+        ),
         confusion=matrix,
         seconds=seconds,
     )
@@ -128,57 +131,6 @@ def _checked_maps(
 def _size(array: np.ndarray) -> str:
     """Returns "WIDTHxHEIGHT" of an image or label map."""
     return f"{array.shape[1]}x{array.shape[0]}"
-
-
-def _spread(image_scores: Mapping[str, float], count: int) -> dict[str, str]:
-    """Returns sample id -> rank for `count` images evenly spread from the worst to the best."""
-    known = [item for item in image_scores.items() if not math.isnan(item[1])]
-    ordered = [sample_id for sample_id, _ in sorted(known, key=lambda item: (item[1], item[0]))]
-    last = len(ordered) - 1
-    if count < 1 or last < 0:
-        return {}
-    places = [0] if count == 1 else [round(i * last / (count - 1)) for i in range(count)]
-    ranks = {}
-    for place in dict.fromkeys(places):
-        named = {0: "worst", last: "best"}.get(place)
-        ranks[ordered[place]] = named or (
-            "median" if place == round(last / 2) else f"{round(100 * place / last)}th percentile"
-        )
-    return ranks
-
-
-def _examples(
-    predict: Callable[[Sample], Segmentation],
-    dataset: Dataset,
-    ranks: Mapping[str, str],
-    image_scores: Mapping[str, float],
-    *,
-    side: int,
-) -> tuple[Example, ...]:
-    """Returns the samples named by `ranks`, predicted again, at most `side` pixels long."""
-    index_of = {dataset.sample_id(index): index for index in range(len(dataset))}
-    examples = []
-    for sample_id, rank in ranks.items():
-        if sample_id not in index_of:
-            raise SegtuneError(f"{dataset.name} ({dataset.split}) has no sample {sample_id!r}")
-        sample = dataset[index_of[sample_id]]
-        answer = replace(predict(sample), segments=())
-        image = sample.pixels()
-        height, width = image.shape[:2]
-        scale = min(1.0, side / max(height, width))
-        size = (max(1, round(height * scale)), max(1, round(width * scale)))
-        small = Image.fromarray(image).resize(size[::-1], Image.Resampling.LANCZOS)
-        examples.append(
-            Example(
-                sample_id=sample_id,
-                image=np.asarray(small),
-                truth=_reduced(replace(answer, semantic=sample.semantic, source={}), size),
-                prediction=_reduced(answer, size),
-                score=image_scores[sample_id],
-                rank=rank,
-            )
-        )
-    return tuple(examples)
 
 
 def _reduced(answer: Segmentation, size: tuple[int, int]) -> Segmentation:

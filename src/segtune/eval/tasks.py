@@ -8,22 +8,21 @@ it. `judge` runs one over a data set. Semantic evaluation, with its pixel counts
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import ClassVar, Protocol
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from segtune.data.regions import objects_for, require_instances
 from segtune.data.samples import as_segmentation
 from segtune.errors import DataError, SegtuneError
-from segtune.eval.evaluate import _spread
+from segtune.eval.examples import collect, ranked
 from segtune.eval.instances import InstanceEvaluator
 from segtune.eval.panoptic import PanopticEvaluator
 from segtune.eval.promptable import BOX, CLICK, PromptableEvaluator, click_of
-from segtune.eval.result import EvaluatedTask, EvaluationProtocol, EvaluationResult, Example, Scores
+from segtune.eval.result import EvaluatedTask, EvaluationProtocol, EvaluationResult, Scores
 from segtune.ops.segments import crop_segment
 from segtune.types import IGNORE, Dataset, Instance, Sample, Segmentation, Vocabulary
 
@@ -204,10 +203,7 @@ def judge(
         answers = how.ask(sample)
         seconds += time.perf_counter() - start
         image_scores[sample.id] = how.count(sample, answers)
-    if isinstance(examples, int):
-        ranks = _spread(image_scores, examples)
-    else:
-        ranks = dict.fromkeys(examples, "chosen")
+    ranks = ranked(image_scores, examples)
     seen, unseen = (
         tuple(vocabulary.names[i] for i in vocabulary.ids_in(tag)) for tag in ("seen", "unseen")
     )
@@ -226,43 +222,16 @@ def judge(
             unseen=unseen,
         ),
         image_scores=image_scores,
-        examples=_examples(how, dataset, ranks, image_scores, side=example_side),
+        examples=collect(
+            lambda sample: how.pictures(sample, how.ask(sample)),
+            dataset,
+            ranks,
+            image_scores,
+            reduce=reduced,
+            side=example_side,
+        ),
         seconds=seconds,
     )
-
-
-def _examples(
-    how: Judge,
-    dataset: Dataset,
-    ranks: Mapping[str, str],
-    image_scores: Mapping[str, float],
-    *,
-    side: int,
-) -> tuple[Example, ...]:
-    """Returns the samples named by `ranks`, asked again, at most `side` pixels long."""
-    index_of = {dataset.sample_id(index): index for index in range(len(dataset))}
-    examples = []
-    for sample_id, rank in ranks.items():
-        if sample_id not in index_of:
-            raise SegtuneError(f"{dataset.name} ({dataset.split}) has no sample {sample_id!r}")
-        sample = dataset[index_of[sample_id]]
-        truth, answer = how.pictures(sample, how.ask(sample))
-        image = sample.pixels()
-        height, width = image.shape[:2]
-        scale = min(1.0, side / max(height, width))
-        size = (max(1, round(height * scale)), max(1, round(width * scale)))
-        small = Image.fromarray(image).resize(size[::-1], Image.Resampling.LANCZOS)
-        examples.append(
-            Example(
-                sample_id=sample_id,
-                image=np.asarray(small),
-                truth=reduced(truth, size),
-                prediction=reduced(answer, size),
-                score=image_scores[sample_id],
-                rank=rank,
-            )
-        )
-    return tuple(examples)
 
 
 def reduced(answer: Segmentation, size: tuple[int, int]) -> Segmentation:
