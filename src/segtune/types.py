@@ -275,32 +275,43 @@ class Features:
 class MaskPrediction:
     """Class and mask scores of one image, before they are resized and made into a decision.
 
-    Dense models give `pixel_logits`; mask-based ones give `mask_logits` with `class_logits`.
+    Dense models give `pixel_logits`; mask-based ones give `mask_logits` with either `class_logits`
+    or, where the scores are probabilities already (two-stage models fuse two of them),
+    `class_scores`.
 
     Attributes:
         geometry: the way back to the pixels of the original image.
         pixel_logits: (K, h, w), unbounded, over the model input, padding included.
         mask_logits: (Q, h, w), unbounded, same frame.
         class_logits: (Q, K + 1), unbounded; the last column is "no object".
+        class_scores: (Q, K), 0..1, used as they are; rows need not sum to one.
         pixel_scores: how dense logits become probabilities, "sigmoid" or "softmax" over K.
         answers: (Q, K) bool, the classes that each query may answer with; the probability of the
             others counts as "no object". None where all may.
         mask_resize: how mask logits get from the model input to the original image; "bicubic" is
             antialiased.
+        sum_at: where masks become class maps: "original" resizes mask logits and sums there;
+            "resized" sums at the resized image and resizes the sums, as MaskFormer's line does.
     """
 
     geometry: Geometry
     pixel_logits: torch.Tensor | None = None
     mask_logits: torch.Tensor | None = None
     class_logits: torch.Tensor | None = None
+    class_scores: torch.Tensor | None = None
     pixel_scores: Literal["sigmoid", "softmax"] = "softmax"
     answers: torch.Tensor | None = None
     mask_resize: Literal["bilinear", "bicubic"] = "bilinear"
+    sum_at: Literal["original", "resized"] = "original"
 
     def __post_init__(self) -> None:
         dense, masks = self.pixel_logits is not None, self.mask_logits is not None
-        if dense == masks or masks != (self.class_logits is not None):
-            raise ValueError("give either pixel_logits, or mask_logits together with class_logits")
+        given = sum(scores is not None for scores in (self.class_logits, self.class_scores))
+        if dense == masks or given != int(masks):
+            raise ValueError(
+                "give either pixel_logits, or mask_logits together with one of class_logits and "
+                "class_scores"
+            )
 
 
 @dataclass(frozen=True)
