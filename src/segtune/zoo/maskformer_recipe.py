@@ -19,6 +19,7 @@ class MaskFormerRecipe:
 
     name: str = "maskformer-tiny"
     seed: int = 0
+    init: str | None = None  # a MaskFormer folder of the same sizes to start from
 
     # What it learns from: one mask per class of the label map, as the papers do, or instances.
     data: str = "synthetic:base?size=192&length=6000&stuff_regions=1&stored=1"

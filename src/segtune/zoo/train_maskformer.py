@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from segtune.backbones.clip_vit import ClipVit
 from segtune.backbones.hub import default_device, load_backbone
+from segtune.backbones.key_tables import load_strictly
 from segtune.backbones.maskformer import MaskFormer, MaskFormerConfig
-from segtune.backbones.maskformer_files import save_maskformer
+from segtune.backbones.maskformer_files import load_maskformer, save_maskformer
 from segtune.backbones.swin import SwinConfig
 from segtune.data.formats import open_dataset
 from segtune.ops.set_loss import MASKFORMER, SetPrediction, set_loss
@@ -140,6 +141,8 @@ def make_trainee(recipe: MaskFormerRecipe, dataset: Dataset) -> tuple[Trainee, l
     torch.manual_seed(recipe.seed)
     clip = cast(ClipVit, load_backbone(recipe.text, device="cpu"))
     model = build_maskformer(recipe, clip.joint_width)
+    if recipe.init is not None:
+        load_strictly(model, load_maskformer(recipe.init).state_dict(), recipe.init)
     class_ids, vocabulary = seen_classes(dataset.vocabulary)
     words = embed_vocabulary(clip, vocabulary, read_templates(recipe.templates), use_cache=False)
     return Trainee(model, words, recipe), class_ids
