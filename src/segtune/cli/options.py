@@ -144,7 +144,16 @@ def evaluate(parser: ArgumentParser) -> None:
     )
     _min_score(parser)
     parser.add_argument(
-        "--protocol", metavar="NAME", help="zero-shot protocol that tags classes seen or unseen"
+        "--protocol",
+        metavar="NAME",
+        help="benchmark, such as A-150 or PAS-20b, or zero-shot split, such as voc15-5; it chooses "
+        "the data set below DATA, its classes and the words",
+    )
+    parser.add_argument(
+        "--names",
+        metavar="STYLE",
+        help="how the model is told the classes: synonyms (pooled; default), joined, readable, or "
+        "your own words, a file or list in class order",
     )
     parser.add_argument("--limit", type=positive_int, metavar="N", help="the first N images only")
     parser.add_argument("--json", type=Path, metavar="FILE", help="all numbers and the protocol")
@@ -221,6 +230,7 @@ COMMANDS = {
         evaluate,
         (
             "segtune evaluate photos/ --prompts street.safetensors --html report.html",
+            "segtune evaluate datasets --protocol A-847 --names joined --templates vild",
             "segtune evaluate VOC2012 --protocol voc15-5 --json voc.json",
             "segtune evaluate COCO --task instance --model M --csv classes.csv",
         ),
@@ -236,7 +246,7 @@ COMMANDS = {
     "vocabularies": Command(
         "list the built-in words, templates and protocols",
         vocabularies,
-        ("segtune vocabularies cityscapes_19", "segtune vocabularies voc15-5"),
+        ("segtune vocabularies cityscapes_19", "segtune vocabularies coco156-15:unseen"),
     ),
     "doctor": Command("check this installation", no_options),
 }
