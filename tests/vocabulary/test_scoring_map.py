@@ -56,11 +56,10 @@ def test_segments_need_one_word_per_class(counts_as: ScoringMap) -> None:
 
 
 def test_other_names_for_the_words(counts_as: ScoringMap) -> None:
-    tagged = ScoringMap.same_order(CLASSES, CLASSES)
-    tagged = replace(
-        tagged, words=replace(CLASSES, concepts=(Concept("a", group="seen"), *CLASSES)[:3])
+    words = replace(CLASSES, concepts=(Concept("rest", group="seen"), *CLASSES.concepts[1:]))
+    renamed = ScoringMap.same_order(words, CLASSES).called(
+        Vocabulary.of("b", "c", "d", name="mine")
     )
-    renamed = tagged.called(Vocabulary.of("b", "c", "d", name="mine"))
     assert renamed.words.names == ("b", "c", "d")
     assert renamed.words.ids_in("seen") == (0,)
     assert renamed.classes == CLASSES
