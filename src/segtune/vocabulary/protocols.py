@@ -29,30 +29,20 @@ Group = Literal["seen", "unseen"]
 
 @dataclass(frozen=True)
 class PublishedSetting:
-    """What a published system used for one protocol; None where it kept its own default.
+    """What a published system used for one protocol.
 
     Attributes:
         system: a name in `segtune.systems.SYSTEMS`.
         source: where the values are printed.
-        mask_threshold: probability above which a pixel belongs to the region that CLIP sees.
-        ensemble_weight: exponent 0..1 of CLIP's probability in the fused score.
-        seen_shift: taken off the scores of seen classes.
+        options: fields of the system's config, as `build_system` takes them: `threshold`, the
+            probability above which a pixel belongs to the region that CLIP sees; `weight`, the
+            exponent 0..1 of CLIP's probability; `gamma`, taken off the maps of seen classes. A
+            field that is not there kept the value of the model.
     """
 
     system: str
     source: str
-    mask_threshold: float | None = None
-    ensemble_weight: float | None = None
-    seen_shift: float | None = None
-
-    def options(self) -> dict[str, float]:
-        """Returns the values that are set, by field name."""
-        named = {
-            "mask_threshold": self.mask_threshold,
-            "ensemble_weight": self.ensemble_weight,
-            "seen_shift": self.seen_shift,
-        }
-        return {name: value for name, value in named.items() if value is not None}
+    options: Mapping[str, float]
 
 
 @dataclass(frozen=True)
