@@ -41,12 +41,15 @@ def label_from_masks(
 
     Args:
         prediction: with `mask_logits` and one of `class_logits` and `class_scores`.
-        seen_ids: classes whose sum is lowered by `seen_shift` at the original image.
+        seen_ids: classes whose sum is lowered by `seen_shift` at the original image, on top of
+            what the prediction itself takes off.
         chunk: classes that are summed at a time where `prediction.sum_at` is "resized".
     """
     scores = class_probs(prediction)[:, :-1]
     shift = torch.zeros(scores.shape[1], device=scores.device)
     shift[[i for i in seen_ids if i < len(shift)]] = seen_shift
+    if prediction.class_shift is not None:
+        shift = shift + prediction.class_shift
     if prediction.sum_at == "resized":
         ids, probs = _at_resized(prediction, scores, shift, chunk)
     else:
