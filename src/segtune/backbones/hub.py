@@ -15,8 +15,15 @@ import torch
 from torch import Tensor
 from transformers import CLIPConfig, CLIPModel
 
-from segtune.backbones.clip_keys import clip_config_from_official, clip_from_official
+from segtune.backbones.clip_keys import (
+    MASK_PROMPTS,
+    SEGMENTER_PREFIX,
+    bare_clip_state,
+    clip_config_from_official,
+    clip_from_official,
+)
 from segtune.backbones.clip_vit import CLIP_MEAN, CLIP_STD, ClipVit
+from segtune.backbones.masked_clip import check_prompts
 from segtune.errors import WeightsError
 from segtune.zoo.cards import CARDS, Card
 
@@ -91,10 +98,13 @@ def clip_vit_from_official(
     """Returns a frozen CLIP from a state dict in the OpenAI layout; either tower may be missing.
 
     Args:
-        state: keys such as `visual.conv1.weight`, `token_embedding.weight`.
+        state: keys such as `visual.conv1.weight`, `token_embedding.weight`; also with "module."
+            before them, or "clip_adapter.clip_model." as in an OVSeg checkpoint. Mask prompts among
+            them become `ClipVit.mask_prompts`, in the depth that they have.
         quick_gelu: False for OpenCLIP models trained with the plain GELU.
         vision_heads, text_heads: needed only where heads are not 64 wide.
     """
+    state = bare_clip_state(state)
     sizes = clip_config_from_official(
         state, quick_gelu=quick_gelu, vision_heads=vision_heads, text_heads=text_heads
     )
@@ -111,7 +121,11 @@ def clip_vit_from_official(
         model.vision_model = model.visual_projection = None
     converted.setdefault("logit_scale", torch.tensor(100.0).log())
     _load_strictly(model, converted, name)
-    return ClipVit(model, tokenizer, name=name, mean=mean, std=std)
+    prompts = state[MASK_PROMPTS].float() if MASK_PROMPTS in state else None
+    clip = ClipVit(model, tokenizer, name=name, mean=mean, std=std, mask_prompts=prompts)
+    if prompts is not None:
+        check_prompts(clip, prompts)
+    return clip
 
 
 _PLACEHOLDER = {
@@ -215,7 +229,8 @@ def _from_open_clip(path: Path, tokenizer: str | Path | None) -> ClipVit:
 
 def _from_file(path: Path, tokenizer: str | Path | None) -> ClipVit | Seem:
     state = read_state(path)
-    if any(key.startswith("sem_seg_head.predictor.") for key in state):
+    is_segmenter = any(key.startswith("sem_seg_head.predictor.") for key in state)
+    if is_segmenter and not any(key.startswith(SEGMENTER_PREFIX) for key in state):
         from segtune.backbones.seem_files import load_seem
 
         return load_seem(path, tokenizer=tokenizer)
