@@ -321,6 +321,31 @@ def save_json(file: Path, content: object) -> Path:
     return file
 
 
+def coco_captions(root: Path) -> Path:
+    """Captions of COCO val2017: two of image 139, out of order, one of 285; returns the JSON."""
+    said = ((139, 12, "Second one."), (285, 13, "A brush\n here."), (139, 11, "A person."))
+    for seed, name in enumerate(("000000000139", "000000000285")):
+        save_image(root / "val2017" / f"{name}.jpg", seed=seed)
+    content = {
+        "images": [{"id": i, "file_name": f"{i:012d}.jpg"} for i in (139, 285)],
+        "annotations": [{"image_id": i, "id": key, "caption": text} for i, key, text in said],
+    }
+    return save_json(root / "annotations" / "captions_val2017.json", content)
+
+
+def captions(root: Path) -> Path:
+    """Two images with captions in a JSONL file, which is returned."""
+    for seed, name in enumerate(("a", "b")):
+        save_image(root / "photos" / f"{name}.jpg", seed=seed)
+    entries = [
+        {"image": "photos/a.jpg", "captions": ["A dog.", "Two dogs."]},
+        {"image": "photos/b.jpg", "caption": "A cat."},
+    ]
+    file = root / "captions.jsonl"
+    file.write_text("\n".join(map(json.dumps, entries)) + "\n", encoding="utf-8")
+    return file
+
+
 def coco_panoptic(root: Path) -> tuple[Path, np.ndarray]:
     """COCO panoptic val2017 with one image; returns the JSON and the map of segment ids.
 

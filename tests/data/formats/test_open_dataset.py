@@ -22,6 +22,8 @@ TREES = {
     "coco_stuff": lambda root: trees.coco_stuff(root, published=False),
     "coco_instances": trees.coco_instances,
     "coco_panoptic": trees.coco_panoptic,
+    "coco_captions": trees.coco_captions,
+    "captions": trees.captions,
 }
 
 

@@ -49,6 +49,8 @@ _LAYOUTS = (
     Layout("coco_stuff", "images/<split>2017 with *_labelTrainIds.png or stuffthingmaps/"),
     Layout("coco_instances", "annotations/instances_<split>.json, or any such JSON file"),
     Layout("coco_panoptic", "annotations/panoptic_<split>.json with id PNGs, or the JSON file"),
+    Layout("coco_captions", "annotations/captions_<split>.json, or such a JSON file; no labels"),
+    Layout("captions", 'captions.jsonl with {"image": "...", "captions": [...]}; no labels'),
 )
 
 
