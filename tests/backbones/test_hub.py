@@ -87,6 +87,35 @@ def test_open_clip_export(clip, tmp_path, text_prefix):
     assert load_backbone(tmp_path, device="cpu").model.config.vision_config.hidden_act == "gelu"
 
 
+@pytest.mark.parametrize("prefix", ["", "module.", "clip_adapter.clip_model."])
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_mask_prompts_come_with_the_weights(clip, tmp_path, prefix, depth):
+    official = _official(clip)
+    prompts = torch.randn(depth, 16, 64).half()
+    if depth:
+        official["visual.mask_embedding"] = prompts
+    state = {prefix + key: value for key, value in official.items()}
+    torch.save({"epoch": 3, "name": "ft", "state_dict": state}, tmp_path / "ViT.pt")
+    if prefix.startswith("clip_adapter"):  # the whole file is a two-stage model
+        state |= {"clip_adapter.non_object_embedding": torch.zeros(1, 16)}
+        loaded = clip_vit_from_official(state)
+    else:
+        loaded = load_backbone(tmp_path / "ViT.pt", device="cpu")
+    assert _equal(loaded, clip)
+    assert loaded.fingerprint == clip.fingerprint
+    if depth:
+        assert torch.equal(loaded.mask_prompts, prompts.float())
+    else:
+        assert loaded.mask_prompts is None  # and not zeros
+
+
+def test_mask_prompts_of_another_model_are_refused(clip):
+    official = _official(clip)
+    for shape in [(3, 16, 64), (1, 9, 64), (1, 16, 32)]:
+        with pytest.raises(WeightsError, match="mask prompts are"):
+            clip_vit_from_official(official | {"visual.mask_embedding": torch.zeros(shape)})
+
+
 def test_hugging_face_folder(clip, tmp_path):
     clip.model.save_pretrained(tmp_path)
     assert _equal(load_backbone(tmp_path, device="cpu"), clip)

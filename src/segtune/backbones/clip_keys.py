@@ -2,6 +2,7 @@
 
 OpenAI, OpenCLIP (ViT), ZegCLIP and RPN share one naming scheme; they differ in the prefix of the
 visual tower ("visual." or "backbone.") and of the text tower ("", "text." or "text_encoder.").
+OVSeg keeps a whole CLIP under "clip_adapter.clip_model.", with mask prompts in its visual tower.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ TEXT = {
 }
 TRANSPOSED = {"proj": "visual_projection.weight", "text_projection": "text_projection.weight"}
 IGNORED = re.compile(r"(^|\.)(attn_mask|context_length|vocab_size|input_resolution)$")
+
+MASK_PROMPTS = "visual.mask_embedding"
+"""Key of OVSeg's mask prompts, (D, N, d); they are no part of a CLIP."""
+SEGMENTER_PREFIX, PARALLEL_PREFIX = "clip_adapter.clip_model.", "module."
 
 _BLOCK_KEY = re.compile(r"transformer\.resblocks\.(\d+)\.(.+)")
 
@@ -98,8 +103,24 @@ def text_from_official(
     return _tower(state, prefix, TEXT, "text_model")
 
 
+def bare_clip_state(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Returns the CLIP of a checkpoint without the prefix of its keys.
+
+    An OVSeg or SimBaseline segmenter has it under "clip_adapter.clip_model."; data-parallel
+    training puts "module." before all keys. Other keys stay as they are.
+    """
+    inside = {k: v for k, v in state.items() if k.startswith(SEGMENTER_PREFIX)}
+    if inside:
+        return {key.removeprefix(SEGMENTER_PREFIX): value for key, value in inside.items()}
+    if all(key.startswith(PARALLEL_PREFIX) for key in state):
+        return {key.removeprefix(PARALLEL_PREFIX): value for key, value in state.items()}
+    return dict(state)
+
+
 def clip_from_official(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Returns a whole OpenAI or OpenCLIP ViT state dict under Hugging Face names, strictly.
+
+    Mask prompts, which have no name there, are left out.
 
     Raises:
         WeightsError: a key of the file is not known; all of them are listed.
@@ -110,7 +131,7 @@ def clip_from_official(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Ten
     converted = {**visual, **text}
     if "logit_scale" in state:
         converted["logit_scale"] = state["logit_scale"].reshape(())
-    left = set(state) - used_visual - used_text - {"logit_scale"}
+    left = set(state) - used_visual - used_text - {"logit_scale", MASK_PROMPTS}
     if left := {key for key in left if not IGNORED.search(key)}:
         raise WeightsError(
             f"{len(left)} keys are not of an OpenAI or OpenCLIP ViT: {', '.join(sorted(left))}"

@@ -36,6 +36,8 @@ class ClipVit(nn.Module):
         mean, std: per RGB channel, 0..1, of the image normalisation it was trained with.
         dense_size: shorter side in pixels at which it is best used for dense prediction.
         patch_size, width, joint_width, num_layers: sizes of the image tower.
+        mask_prompts: (D, N, d) mask prompts that came with the weights, for
+            `masked_clip.region_embeds`; None where there are none. No part of the fingerprint.
 
     Example:
         >>> import torch
@@ -59,8 +61,11 @@ class ClipVit(nn.Module):
         mean: Sequence[float] = CLIP_MEAN,
         std: Sequence[float] = CLIP_STD,
         dense_size: int | None = None,
+        mask_prompts: Tensor | None = None,
     ) -> None:
         super().__init__()
+        self.mask_prompts: Tensor | None
+        self.register_buffer("mask_prompts", mask_prompts, persistent=False)
         self.model: Any = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.name = name
@@ -119,14 +124,28 @@ class ClipVit(nn.Module):
         Returns:
             (B, 1 + N, d), class token first. Position tables are resized bilinearly, as there.
         """
-        h, w = self.grid(*pixels.shape[-2:])
+        patches = self.patches(pixels)
+        grid = self.grid(*pixels.shape[-2:])
+        return self.enter(patches, grid, class_embedding_twice=class_embedding_twice)
+
+    def patches(self, pixels: Tensor) -> Tensor:
+        """Returns the patch tokens (B, N, d) of normalised pixels, before positions are added."""
+        layer = self.model.vision_model.embeddings.patch_embedding
+        return layer(pixels.to(layer.weight.dtype)).flatten(2).transpose(1, 2)
+
+    def enter(
+        self, patches: Tensor, grid: tuple[int, int], *, class_embedding_twice: bool = False
+    ) -> Tensor:
+        """Returns the tokens that enter layer 0, (B, 1 + N, d), of patch tokens (B, N, d).
+
+        Args:
+            grid: (h, w) with h * w = N.
+            class_embedding_twice: as in `embed`.
+        """
         layer = self.model.vision_model.embeddings
-        patches = layer.patch_embedding(pixels.to(layer.patch_embedding.weight.dtype))
-        patches = patches.flatten(2).transpose(1, 2)  # (B, N, d)
         cls = layer.class_embedding * (2 if class_embedding_twice else 1)
-        tokens = torch.cat([cls.expand(len(pixels), 1, -1), patches], 1)
-        tokens = tokens + self._positions(h, w)
-        return self.model.vision_model.pre_layrnorm(tokens)
+        tokens = torch.cat([cls.expand(len(patches), 1, -1), patches], 1)
+        return self.model.vision_model.pre_layrnorm(tokens + self._positions(*grid))
 
     def _positions(self, h: int, w: int) -> Tensor:
         table = self.model.vision_model.embeddings.position_embedding.weight  # (1 + N0, d)
