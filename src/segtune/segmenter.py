@@ -329,6 +329,7 @@ class Segmenter:
                 num_negatives=len(vocabulary.negatives),
                 names=(*vocabulary.names, *vocabulary.negatives),
                 background=background,
+                vocabulary=vocabulary,
             )
         return self._words[key]
 
