@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from segtune.cli.loading import first, open_labelled, open_model, open_prompts, resolution_of
+from segtune.cli.loading import (
+    first,
+    open_labelled,
+    open_model,
+    open_prompts,
+    open_system,
+    resolution_of,
+)
 from segtune.cli.scoring import base_retention, print_retention, print_scores
 from segtune.errors import SegtuneError
 from segtune.eval.html import write_html
@@ -37,11 +44,13 @@ def run(options: Namespace) -> int:
     dataset = first(dataset, options.limit)
     model = open_model(options, prompts)
     resolution = resolution_of(options, model, prompts)
+    system = open_system(options, model, prompts)
     examples = EXAMPLES if options.html else 0
     zero_shot = evaluate(
         model,
         dataset,
         task=task,
+        system=system if prompts is None else None,
         resolution=resolution,
         min_score=options.min_score,
         examples=examples,
@@ -53,6 +62,7 @@ def run(options: Namespace) -> int:
             dataset,
             task=task,
             prompts=prompts,
+            system=system,
             resolution=resolution,
             min_score=options.min_score,
             examples=zero_shot.example_ids,

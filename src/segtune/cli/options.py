@@ -76,6 +76,7 @@ def segment(parser: ArgumentParser) -> None:
     )
     _model(parser)
     _prompts(parser)
+    _answering_system(parser)
     _resolution(parser)
 
 
@@ -88,7 +89,9 @@ def fit(parser: ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="replace an existing FILE")
     learners = [name for name in SYSTEMS if name not in ZERO_SHOT.values()]
     parser.add_argument(
-        "--system", choices=learners, help="default: ssprompt on a SEEM or SAM, rpn on a CLIP"
+        "--system",
+        choices=learners,
+        help="default: ssprompt on a SEEM or SAM, rpn on a CLIP, ovseg on proposals with a CLIP",
     )
     parser.add_argument(
         "--task",
@@ -163,6 +166,7 @@ def evaluate(parser: ArgumentParser) -> None:
     _retention_data(parser)
     _model(parser)
     _prompts(parser)
+    _answering_system(parser)
     _resolution(parser)
 
 
@@ -206,6 +210,7 @@ COMMANDS = {
             "segtune segment photos/ --prompts street.safetensors --out street",
             "segtune segment 'photos/*.jpg' --vocab coco_80 --task instance --format overlay,coco",
             'segtune segment photo.jpg --points "120,80; 40,60,-" --vocab "car, tree" --model M',
+            "segtune segment photos/ --vocab ade20k_150 --model ovseg.pth --set weight=0.6",
         ),
     ),
     "fit": Command(
@@ -270,6 +275,15 @@ def _prompts(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--prompts", type=Path, metavar="FILE", help="what `segtune fit` has learned"
     )
+
+
+def _answering_system(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--system",
+        choices=[name for name, card in SYSTEMS.items() if card.learns.startswith("nothing")],
+        help="what answers without --prompts; default: by the kind of model",
+    )
+    _settings(parser, "option of the system that answers, such as weight=0.5; may be repeated")
 
 
 def _resolution(parser: ArgumentParser) -> None:

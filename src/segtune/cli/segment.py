@@ -12,7 +12,7 @@ from tqdm import tqdm
 from segtune.cli import clicks
 from segtune.cli.clicks import Pointing
 from segtune.cli.images import ImageFile, find_images
-from segtune.cli.loading import open_model, open_prompts, resolution_of
+from segtune.cli.loading import open_model, open_prompts, open_system, resolution_of
 from segtune.cli.outputs import Answer, choose_task, write_answers
 from segtune.cli.tables import percent, print_table
 from segtune.clicks import check_inside, read_boxes, read_clicks
@@ -21,6 +21,7 @@ from segtune.errors import DataError, SegtuneError
 from segtune.pointing import UNNAMED, painted
 from segtune.prompts import Prompts
 from segtune.segmenter import Segmenter
+from segtune.systems.base import System
 from segtune.types import Resolution, Sample, Segmentation, Task, Vocabulary
 from segtune.vocabulary.parse import comma_list, read_vocabulary
 
@@ -37,6 +38,7 @@ class Job:
     Attributes:
         vocabulary: None where masks of points and boxes stay unnamed.
         pointing: what to ask for in place of every pixel.
+        system: answers in place of that of the prompts or of the model.
         shares: class name -> summed share of the images.
         counts: class name -> images that show it.
         num_done: images that were segmented.
@@ -51,6 +53,7 @@ class Job:
     resolution: Resolution
     min_score: float | None = None
     pointing: Pointing | None = None
+    system: System | None = None
     shares: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     num_done: int = 0
@@ -75,6 +78,7 @@ class Job:
                     prompts=self.prompts,
                     task=self.task,
                     min_score=self.min_score,
+                    system=self.system,
                     resolution=self.resolution,
                 )
             self.num_done += 1
@@ -123,7 +127,8 @@ def run(options: Namespace) -> int:
         images = _checked(pointing, images)
     model = open_model(options, prompts)
     resolution = resolution_of(options, model, prompts)
-    job = Job(model, prompts, vocabulary, task, resolution, options.min_score, pointing)
+    system = open_system(options, model, prompts)
+    job = Job(model, prompts, vocabulary, task, resolution, options.min_score, pointing, system)
     for problem in problems:
         job.fail(problem)
     written = write_answers(
@@ -152,6 +157,10 @@ def _pointing(options: Namespace) -> Pointing | None:
         raise SegtuneError(
             "points and boxes are answered with one mask each, from the whole image; leave --task "
             "and --crop out"
+        )
+    if options.system is not None or options.settings:
+        raise SegtuneError(
+            "points and boxes are answered by the frozen model; leave --system and --set out"
         )
     if options.points is not None:
         return clicks.points(options.points)
