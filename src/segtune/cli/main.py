@@ -21,6 +21,7 @@ from segtune.errors import SegtuneError
 
 WHEN_INTERRUPTED = {
     "fit": "type the same command again to go on from its last checkpoint",
+    "mine": "type the same command again to go on with the next image",
     "train": "type the same command with --resume to go on from its last checkpoint",
 }
 """What to do after Ctrl-C; other commands are started again."""

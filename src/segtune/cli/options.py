@@ -12,6 +12,7 @@ from pathlib import Path
 
 from segtune.cli.values import (
     FORMATS,
+    count_or_all,
     formats,
     natural_int,
     positive_float,
@@ -147,7 +148,16 @@ def evaluate(parser: ArgumentParser) -> None:
     )
     _min_score(parser)
     parser.add_argument(
-        "--protocol", metavar="NAME", help="zero-shot protocol that tags classes seen or unseen"
+        "--protocol",
+        metavar="NAME",
+        help="benchmark, such as A-150 or PAS-20b, or zero-shot split, such as voc15-5; it chooses "
+        "the data set below DATA, its classes and the words",
+    )
+    parser.add_argument(
+        "--names",
+        metavar="STYLE",
+        help="how the model is told the classes: synonyms (pooled; default), joined, readable, or "
+        "your own words, a file or list in class order",
     )
     parser.add_argument("--limit", type=positive_int, metavar="N", help="the first N images only")
     parser.add_argument("--json", type=Path, metavar="FILE", help="all numbers and the protocol")
@@ -168,6 +178,100 @@ def evaluate(parser: ArgumentParser) -> None:
     _prompts(parser)
     _answering_system(parser)
     _resolution(parser)
+
+
+def mine(parser: ArgumentParser) -> None:
+    """Adds the options of `segtune mine`."""
+    _data(parser, split="train, or the only one")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="file of pairs to write"
+    )
+    parser.add_argument("--force", action="store_true", help="replace an existing FILE")
+    parser.add_argument(
+        "--format", choices=("jsonl", "parquet"), help="default: that of the ending of FILE"
+    )
+    parser.add_argument(
+        "--masks",
+        default="ground-truth",
+        metavar="M",
+        help="ground-truth, or a model that proposes masks; default: ground-truth",
+    )
+    parser.add_argument(
+        "--mask-size",
+        type=positive_int,
+        metavar="N",
+        help="shorter side of the images that a model proposes masks for, in pixels",
+    )
+    parser.add_argument(
+        "--mask-threshold",
+        type=share,
+        default=0.5,
+        metavar="X",
+        help="probability above which a pixel belongs to a proposed mask; default: 0.5",
+    )
+    parser.add_argument(
+        "--regions",
+        choices=("cropmask", "crop", "mask"),
+        default="cropmask",
+        help="what CLIP sees of a region: its box with the background painted over, its box, or "
+        "the whole image painted over; default: cropmask",
+    )
+    parser.add_argument(
+        "--caption-file", metavar="FILE", help="captions for the images of DATA, JSONL or COCO's"
+    )
+    parser.add_argument(
+        "--captions",
+        type=count_or_all,
+        default=1,
+        metavar="N",
+        help="how many captions of an image are used, or all; default: 1",
+    )
+    parser.add_argument(
+        "--nouns",
+        default="lexicon",
+        metavar="B",
+        help="finds the nouns: lexicon, rules, nltk, spacy, llm or jsonl; default: lexicon",
+    )
+    _settings(parser, "option of the noun finder, such as pipeline=en_core_web_lg; may be repeated")
+    parser.add_argument(
+        "--lexicon", metavar="WORDS", help="what lexicon looks for; default: the classes of DATA"
+    )
+    parser.add_argument(
+        "--drop-generic", action="store_true", help='leave out nouns such as "picture" and "group"'
+    )
+    parser.add_argument(
+        "--wording",
+        choices=("lemma", "caption"),
+        default="lemma",
+        help="call regions by the dictionary form or as the caption does; default: lemma",
+    )
+    parser.add_argument(
+        "--min-area", type=share, metavar="X", help="smallest share of the image of a region"
+    )
+    parser.add_argument(
+        "--min-margin",
+        type=share,
+        metavar="X",
+        help="smallest distance in similarity to the second best region",
+    )
+    parser.add_argument(
+        "--top", type=positive_int, metavar="N", help="keep the best N pairs of an image"
+    )
+    parser.add_argument(
+        "--per-noun", type=positive_int, metavar="N", help="keep the first N pairs of a noun"
+    )
+    parser.add_argument("--limit", type=positive_int, metavar="N", help="the first N images only")
+    parser.add_argument(
+        "--workers", type=positive_int, default=1, metavar="N", help="processes; default: 1"
+    )
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="where region embeddings are kept for the next run; default: the cache of segtune",
+    )
+    parser.add_argument("--no-cache", action="store_true", help="keep no region embeddings")
+    _model(parser)
 
 
 def train(parser: ArgumentParser) -> None:
@@ -226,6 +330,7 @@ COMMANDS = {
         evaluate,
         (
             "segtune evaluate photos/ --prompts street.safetensors --html report.html",
+            "segtune evaluate datasets --protocol A-847 --names joined --templates vild",
             "segtune evaluate VOC2012 --protocol voc15-5 --json voc.json",
             "segtune evaluate COCO --task instance --model M --csv classes.csv",
         ),
@@ -235,13 +340,23 @@ COMMANDS = {
         train,
         ("segtune train recipes/zoo/clip_vit.yaml --out runs/clip --resume",),
     ),
+    "mine": Command(
+        "turn captions into mask-category pairs",
+        mine,
+        (
+            "segtune mine synthetic:base --out pairs.jsonl",
+            "segtune mine COCO --layout coco_instances --caption-file captions_train2017.json "
+            "--nouns rules --captions all --model clip-vit-large-patch14 --out coco.jsonl",
+            "segtune mine captions.jsonl --masks M --nouns spacy --workers 4 --out pairs.parquet",
+        ),
+    ),
     "demo": Command("the whole story offline in about a minute, with a report", demo),
     "models": Command("list the models, bundled and public", no_options),
     "datasets": Command("list the data layouts and the generated worlds", no_options),
     "vocabularies": Command(
         "list the built-in words, templates and protocols",
         vocabularies,
-        ("segtune vocabularies cityscapes_19", "segtune vocabularies voc15-5"),
+        ("segtune vocabularies cityscapes_19", "segtune vocabularies coco156-15:unseen"),
     ),
     "doctor": Command("check this installation", no_options),
 }

@@ -45,6 +45,11 @@ def positive_int(text: str) -> int:
     return _at_least(1, text)
 
 
+def count_or_all(text: str) -> int | None:
+    """Returns a whole number from 1 on, None for "all"."""
+    return None if text == "all" else _at_least(1, text)
+
+
 def natural_int(text: str) -> int:
     """Returns a whole number from 0 on."""
     return _at_least(0, text)

@@ -131,15 +131,23 @@ def roi_align(
         start, extent = corners[:, :2], corners[:, 2:] - corners[:, :2]
         if not aligned:
             extent = extent.clamp(min=1)
-        along_x = _cell_weights(start[:, 0], extent[:, 0], columns, width, sampling_ratio)
-        along_y = _cell_weights(start[:, 1], extent[:, 1], rows, height, sampling_ratio)
+        along_x = cell_weights(start[:, 0], extent[:, 0], columns, width, sampling_ratio)
+        along_y = cell_weights(start[:, 1], extent[:, 1], rows, height, sampling_ratio)
         lines = torch.einsum("nph,chw->ncpw", along_y, image)
         pooled.append(torch.einsum("ncpw,nqw->ncpq", lines, along_x))
     return torch.cat(pooled) if pooled else features.new_zeros(0, features.shape[1], rows, columns)
 
 
-def _cell_weights(start: Tensor, extent: Tensor, cells: int, size: int, ratio: int) -> Tensor:
-    """Returns (N, cells, size): the weight of every grid position in the mean of every cell."""
+def cell_weights(start: Tensor, extent: Tensor, cells: int, size: int, ratio: int) -> Tensor:
+    """Returns (N, cells, size): the weight of every grid position in the mean of every cell.
+
+    One axis of `roi_align`: two of these and a matrix product make its cells.
+
+    Args:
+        start, extent: (N,), where boxes begin, in grid positions whose centres are whole numbers,
+            and how long they are.
+        ratio: samples per cell; below 1, one per grid position, rounded up.
+    """
     if not len(start):
         return start.new_zeros(0, cells, size)
     step = extent / cells  # (N,)

@@ -16,11 +16,14 @@ TREES = {
     "bdd100k": trees.bdd100k,
     "mapillary": trees.mapillary,
     "ade20k": trees.ade20k,
+    "ade20k_full": trees.ade20k_full,
     "voc": trees.voc,
     "context": trees.context_alphabetical,
     "coco_stuff": lambda root: trees.coco_stuff(root, published=False),
     "coco_instances": trees.coco_instances,
     "coco_panoptic": trees.coco_panoptic,
+    "coco_captions": trees.coco_captions,
+    "captions": trees.captions,
 }
 
 

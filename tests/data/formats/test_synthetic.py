@@ -13,6 +13,21 @@ def test_options() -> None:
     assert (other[0].pixels() != dataset[0].pixels()).any()
 
 
+def test_captions() -> None:
+    said = {
+        query: open_dataset(f"synthetic:base?size=64&length=20{query}", split="val")
+        for query in ("", "&captions=5", "&captions=5&noise=1")
+    }
+    for i in range(20):
+        assert said["&captions=5"][i].captions[0] == said[""][i].captions[0]
+        assert len(said["&captions=5&noise=1"][i].captions) == 5
+    assert len(set(said["&captions=5"][0].captions)) > 1
+    assert any(
+        said["&captions=5"][i].captions != said["&captions=5&noise=1"][i].captions
+        for i in range(20)
+    )
+
+
 def test_defaults() -> None:
     dataset = open_dataset("synthetic:base")
     assert dataset.split == "train"

@@ -43,6 +43,7 @@ def assert_equal(one, two):
         ("longtail", "train", {}),
         ("jargon", "test", {"caption_style": CaptionStyle(missing_rate=0.5, wrong_rate=0.5)}),
         ("fog", "val", {"seed": 3}),
+        ("base", "val", {"num_captions": 3}),
     ],
 )
 def test_samples_equal_those_on_the_fly(world, split, options, tmp_path):

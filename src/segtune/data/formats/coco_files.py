@@ -1,4 +1,4 @@
-"""What the two COCO formats share: finding the JSON of a split, its images and its classes."""
+"""What the COCO formats share: finding the JSON of a split, its images and its classes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from segtune.errors import DataError
 from segtune.ops.files import atomic_write
 from segtune.types import Concept, Vocabulary
 
-CocoKind = Literal["instances", "panoptic"]
+CocoKind = Literal["instances", "panoptic", "captions"]
 
 ROBOFLOW = "_annotations.coco.json"
 
@@ -52,14 +52,16 @@ def find_json_files(path: Path, kind: CocoKind) -> dict[str, Path]:
 
 
 def kind_of(file: Path) -> CocoKind | None:
-    """Returns what a JSON file holds, by its name or the keys in it; None for neither."""
+    """Returns what a JSON file holds, by its name or the keys in it; None for none of these."""
     for kind in get_args(CocoKind):
         if file.stem.startswith(f"{kind}_"):
             return kind
     text = file.read_bytes()
     if b'"annotations"' not in text or b'"images"' not in text:
         return None
-    return "panoptic" if b'"segments_info"' in text else "instances"
+    if b'"segments_info"' in text:
+        return "panoptic"
+    return "captions" if b'"caption"' in text and b'"category_id"' not in text else "instances"
 
 
 def _split_of(file: Path, kind: CocoKind) -> str:
@@ -70,8 +72,15 @@ def _split_of(file: Path, kind: CocoKind) -> str:
     return words[-1] if words else stem.removeprefix(f"{kind}_")
 
 
-def load_json(file: Path, *, annotation_keys: Sequence[str]) -> dict[str, Any]:
+def load_json(
+    file: Path, *, annotation_keys: Sequence[str], with_categories: bool = True
+) -> dict[str, Any]:
     """Returns a COCO document whose entries have the keys that are needed.
+
+    Args:
+        file: the JSON.
+        annotation_keys: what every annotation must have.
+        with_categories: whether there must be a list of categories.
 
     Raises:
         DataError: it is no JSON, or lacks a list or a key.
@@ -82,7 +91,9 @@ def load_json(file: Path, *, annotation_keys: Sequence[str]) -> dict[str, Any]:
         reason = getattr(error, "msg", "not text")
         line = f" in line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         raise DataError(f"{file} is not valid JSON: {reason}{line}; copy the file again") from None
-    needed = {"images": ("id",), "annotations": annotation_keys, "categories": ("id", "name")}
+    needed: dict[str, Sequence[str]] = {"images": ("id",), "annotations": annotation_keys}
+    if with_categories:
+        needed["categories"] = ("id", "name")
     for name, keys in needed.items():
         if not isinstance(content, dict) or not isinstance(content.get(name), list):
             raise DataError(f"{file} has no list {name!r}; expected a COCO annotation file")

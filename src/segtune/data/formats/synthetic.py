@@ -2,9 +2,10 @@
 
     synthetic:base   synthetic:fog?size=128   synthetic:longtail?size=96x128&length=50&seed=3
 
-Options are `size` (one side, or HEIGHTxWIDTH), `length` (number of samples), `seed`, and, as 0 or
-1, `reveal` (label in training what the world hides there), `stuff_regions` (panoptic labels) and
-`stored` (render all scenes once and keep them in the cache of segtune).
+Options are `size` (one side, or HEIGHTxWIDTH), `length` (number of samples), `seed`, `captions`
+(number per image), and, as 0 or 1, `noise` (captions with missing and wrong mentions), `reveal`
+(label in training what the world hides there), `stuff_regions` (panoptic labels) and `stored`
+(render all scenes once and keep them in the cache of segtune).
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ FORMS = {
     "size": r"\d+(x\d+)?",
     "length": r"[1-9]\d*",
     "seed": r"\d+",
+    "captions": r"[1-9]\d*",
+    "noise": "[01]",
     "reveal": "[01]",
     "stuff_regions": "[01]",
     "stored": "[01]",
@@ -38,13 +41,15 @@ def splits() -> tuple[str, ...]:
 
 def read(world: str, options: Mapping[str, str], *, split: str | None = None) -> Dataset:
     """Returns one split of the world called `world`; "train" where `split` is None."""
+    from segtune.data.synthetic.captions import CLEAN, NOISY
     from segtune.data.synthetic.dataset import SyntheticDataset
 
     for option, value in options.items():
         if option not in FORMS or not re.fullmatch(FORMS[option], value):
             raise DataError(
                 f"{option}={value} is not an option of {PREFIX}{world}; possible are size=192 or "
-                "size=128x192, length=100, seed=3, reveal=1, stuff_regions=1 and stored=1"
+                "size=128x192, length=100, seed=3, captions=5, noise=1, reveal=1, stuff_regions=1 "
+                "and stored=1"
             )
     height, _, width = options.get("size", "192").partition("x")
     length = options.get("length")
@@ -56,6 +61,8 @@ def read(world: str, options: Mapping[str, str], *, split: str | None = None) ->
         seed=int(options.get("seed", 0)),
         reveal=options.get("reveal") == "1",
         stuff_regions=options.get("stuff_regions") == "1",
+        caption_style=NOISY if options.get("noise") == "1" else CLEAN,
+        num_captions=int(options.get("captions", 1)),
     )
     if options.get("stored") != "1":
         return dataset

@@ -85,6 +85,8 @@ class SyntheticDataset:
         reveal: label everything in train splits too (for upper bounds), captions included.
         stuff_regions: also list stuff regions as instances, after the things.
         caption_style: how faithful captions are.
+        num_captions: how many there are of each image; they differ in wording and, in a noisy
+            style, in what they leave out and get wrong.
         tiles: pool of surfaces; the default pool where None.
 
     Example:
@@ -105,6 +107,7 @@ class SyntheticDataset:
         reveal: bool = False,
         stuff_regions: bool = False,
         caption_style: CaptionStyle = CLEAN,
+        num_captions: int = 1,
         tiles: TilePool | None = None,
     ) -> None:
         if split not in SPLIT_LENGTHS:
@@ -122,6 +125,7 @@ class SyntheticDataset:
         self.reveal = reveal
         self.stuff_regions = stuff_regions
         self.caption_style = caption_style
+        self.num_captions = num_captions
         self.tiles = tiles
 
     def __len__(self) -> int:
@@ -159,7 +163,7 @@ class SyntheticDataset:
             image=scene.image,
             semantic=semantic,
             instances=tuple(instances),
-            captions=(self._caption(scene, index),),
+            captions=tuple(self._caption(scene, index, k) for k in range(self.num_captions)),
             points=np.array(points, np.float32).reshape(-1, 2),
         )
 
@@ -178,12 +182,13 @@ class SyntheticDataset:
             return scene.stuff_ids + np.int32(self.world.num_things)
         return np.full_like(scene.stuff_ids, IGNORE)
 
-    def _caption(self, scene: Scene, index: int) -> str:
+    def _caption(self, scene: Scene, index: int, number: int) -> str:
         """A sentence about what this split annotates, and about all visible stuff."""
         concepts = self.vocabulary.concepts
         surfaces = stuff_concepts()
         nameable = [c for k, c in enumerate(concepts) if self._label(k) != IGNORE]
-        rng = np.random.default_rng([self.seed, list(SPLIT_LENGTHS).index(self.split), index, 7])
+        key = [self.seed, list(SPLIT_LENGTHS).index(self.split), index, 7]
+        rng = np.random.default_rng(key if number == 0 else [*key, number])
         return caption_scene(
             [concepts[thing] for thing in scene.things if self._label(thing) != IGNORE],
             [surfaces[STUFF.index(name)] for name in scene.visible_stuff],

@@ -91,6 +91,8 @@ def _key(dataset: SyntheticDataset) -> str:
     """Returns a hash of the settings and of two renders, which change when the drawing does."""
     settings = [dataset.split, dataset.size, dataset.length, dataset.seed, dataset.reveal]
     settings += [dataset.stuff_regions, asdict(dataset.caption_style), dataset.world.name]
+    if dataset.num_captions != 1:
+        settings.append(dataset.num_captions)
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
     for index in range(min(2, len(dataset))):
         digest.update(dataset.scene(index).image.tobytes())

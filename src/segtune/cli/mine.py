@@ -1,0 +1,252 @@
+"""`segtune mine`: mask-category pairs from the captions of images."""
+
+from __future__ import annotations
+
+import json
+import os
+from argparse import Namespace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segtune.backbones.clip_vit import ClipVit
+from segtune.backbones.hub import load_backbone
+from segtune.cli.loading import file_size, first
+from segtune.cli.outputs import save_picture
+from segtune.cli.tables import percent, print_table
+from segtune.data.captioned import NO_CLASSES, Captioned, captions_by_id
+from segtune.data.formats import open_dataset
+from segtune.data.pairs import Pair
+from segtune.data.samples import IndexedDataset
+from segtune.engine.log import MiningLog
+from segtune.engine.masks import GROUND_TRUTH, LabelMasks, MaskSource, ProposedMasks
+from segtune.engine.match import Filters
+from segtune.engine.mine import MineConfig, finish, log_path, mine
+from segtune.engine.stage import RegionStage
+from segtune.engine.statistics import MineStatistics, statistics_of
+from segtune.errors import SegtuneError
+from segtune.ops.files import atomic_write, cache_dir
+from segtune.ops.regions import OVSEG, RegionConfig
+from segtune.types import Dataset, Sample
+from segtune.viz.pairs import draw_pairs
+from segtune.vocabulary.nouns.base import NounExtractor
+from segtune.vocabulary.nouns.registry import make_extractor
+from segtune.vocabulary.parse import read_vocabulary
+from segtune.vocabulary.templates import read_templates
+
+DEFAULT_CLIP = "clip-vit-tiny"
+SAMPLES_TRIED = 100
+"""Samples among which one must have captions and, where they are asked for, labels."""
+SHOWN_PAIRS, SHOWN_NOUNS = 24, 10
+
+
+def run(options: Namespace) -> int:
+    """Mines the pairs of a dataset and writes them, their statistics and a contact sheet."""
+    out: Path = options.out
+    _check_out(out, force=options.force)
+    dataset = _open_data(options)
+    extractor = _extractor(options, dataset)
+    regions = replace(OVSEG, style=options.regions)
+    cache = None if options.no_cache else options.cache or cache_dir() / "regions"
+    build = partial(
+        build_stage,
+        dataset,
+        model=options.model or DEFAULT_CLIP,
+        tokenizer=options.tokenizer,
+        masks=options.masks,
+        mask_size=options.mask_size,
+        mask_threshold=options.mask_threshold,
+        regions=regions,
+        cache=cache,
+    )
+    mined = mine(
+        dataset,
+        build,
+        extractor,
+        out=out,
+        config=_config(options),
+        describe={
+            "nouns": options.nouns,
+            "noun options": {key: str(v) for key, v in options.settings if key != "key"},
+            "lexicon": options.lexicon,
+            "mask settings": [options.mask_size, options.mask_threshold],
+        },
+        format=options.format,
+        workers=options.workers,
+    )
+    if mined.resumed:
+        print(f"went on after image {mined.resumed} of an earlier run")
+    statistics = statistics_of(mined.log)
+    _print(statistics, options, dataset)
+    files = [out, *_write_beside(out, statistics, mined.log, dataset, options)]
+    finish(mined)
+    for file in files:
+        print(f"wrote {file} ({file_size(file)})")
+    return 0
+
+
+def build_stage(
+    dataset: Dataset,
+    *,
+    model: str,
+    tokenizer: str | None,
+    masks: str,
+    mask_size: int | None,
+    mask_threshold: float,
+    regions: RegionConfig,
+    cache: Path | None,
+) -> RegionStage:
+    """Returns the stage that looks at images, with its models loaded; worker processes call it."""
+    clip = load_backbone(model, tokenizer=tokenizer)
+    if not isinstance(clip, ClipVit):
+        raise SegtuneError(
+            f"{clip.name} is no CLIP with a ViT image tower, which compares regions with words; "
+            f"choose one with --model, such as {DEFAULT_CLIP}"
+        )
+    source = open_masks(masks, dataset, size=mask_size, threshold=mask_threshold)
+    return RegionStage(dataset, clip, source, regions, cache)
+
+
+def open_masks(name: str, dataset: Dataset, *, size: int | None, threshold: float) -> MaskSource:
+    """Returns the labels as a source of masks, or the model called `name`."""
+    if name == GROUND_TRUTH:
+        return LabelMasks(dataset.vocabulary)
+    model: Any = load_backbone(name)
+    proposals = model if hasattr(model, "propose") else getattr(model, "proposals", None)
+    if proposals is None:
+        raise SegtuneError(
+            f"{name} proposes no masks; choose a MaskFormer or a two-stage model with --masks, or "
+            f"{GROUND_TRUTH}"
+        )
+    size = size or getattr(model, "dense_size", None)
+    if size is None:
+        raise SegtuneError(f"{name} does not say at which size it looks; add --mask-size N")
+    return ProposedMasks(proposals, short_side=size, threshold=threshold, device=model.device)
+
+
+def _open_data(options: Namespace) -> Dataset:
+    """Returns the dataset with its captions, which must be there."""
+    dataset = open_dataset(
+        options.data, layout=options.layout, split=options.split, vocabulary=options.vocab
+    )
+    if options.caption_file is not None:
+        said = open_dataset(options.caption_file)
+        if not isinstance(said, IndexedDataset) or said.vocabulary != NO_CLASSES:
+            raise SegtuneError(
+                f"{options.caption_file} is no file of captions; give JSON lines of "
+                '{"image": "...", "captions": [...]}, or captions of COCO'
+            )
+        dataset = Captioned(dataset, captions_by_id(said))
+    dataset = first(dataset, options.limit)
+    if not _any(dataset, lambda sample: bool(sample.captions)):
+        raise SegtuneError(
+            f"{dataset.name} ({dataset.split}) has no captions; add --caption-file FILE"
+        )
+    if options.masks == GROUND_TRUTH and not _any(dataset, _is_labelled):
+        raise SegtuneError(
+            f"{dataset.name} ({dataset.split}) has no masks; name a model that proposes them with "
+            "--masks M"
+        )
+    return dataset
+
+
+def _any(dataset: Dataset, holds: Callable[[Sample], bool]) -> bool:
+    """Whether something holds for one of the first samples."""
+    return any(holds(dataset[index]) for index in range(min(len(dataset), SAMPLES_TRIED)))
+
+
+def _is_labelled(sample: Sample) -> bool:
+    return bool(sample.instances) or sample.semantic is not None
+
+
+def _extractor(options: Namespace, dataset: Dataset) -> NounExtractor:
+    """Returns the noun backend of `--nouns`, whose lexicon are the classes of the data."""
+    words = dataset.vocabulary if options.lexicon is None else read_vocabulary(options.lexicon)
+    if options.nouns == "lexicon" and words == NO_CLASSES:
+        raise SegtuneError(
+            f"{dataset.name} names no classes for the lexicon; add --lexicon WORDS, such as "
+            "--lexicon coco_80, or --nouns rules"
+        )
+    return make_extractor(options.nouns, vocabulary=words, options=dict(options.settings))
+
+
+def _config(options: Namespace) -> MineConfig:
+    return MineConfig(
+        captions=options.captions,
+        drop_generic=options.drop_generic,
+        wording=options.wording,
+        templates=read_templates(options.templates or "single"),
+        filters=Filters(options.min_area, options.min_margin, options.top, options.per_noun),
+    )
+
+
+def _check_out(out: Path, *, force: bool) -> None:
+    """Raises where the file could not be written at the end; an unfinished run goes on."""
+    if out.is_dir():
+        raise SegtuneError(f"{out} is a folder; give a file name such as {out}/pairs.jsonl")
+    if out.exists() and not force and not log_path(out).exists():
+        raise SegtuneError(f"{out} exists; add --force to replace it, or choose another --out")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(out.parent, os.W_OK):
+        raise SegtuneError(f"cannot write into {out.parent}; choose another --out")
+
+
+def _print(statistics: MineStatistics, options: Namespace, dataset: Dataset) -> None:
+    """Prints what was mined, how sure and, where there are labels, how right."""
+    rows = [
+        ("images", f"{statistics.images:,}"),
+        ("regions", f"{statistics.regions:,}"),
+        ("nouns", f"{statistics.nouns:,}"),
+        ("pairs", f"{statistics.pairs:,}"),
+        ("pairs per image", f"{statistics.pairs_per_image:.2f}"),
+        ("pairs that share a region", f"{statistics.shared:,}"),
+        ("unique nouns", f"{statistics.unique_nouns:,}"),
+        *((f"score, quantile {name}", f"{value:.3f}") for name, value in statistics.scores.items()),
+    ]
+    right = statistics.precision
+    if right is not None:
+        rows += [
+            ("right, % of judged pairs", percent(right.exact)),
+            ("right or partly right, %", percent(right.lenient)),
+            ("judged pairs", f"{right.judged:,}"),
+        ]
+    nouns = f"nouns {options.nouns}, captions {options.captions or 'all'}, masks {options.masks}"
+    print_table(("", "number"), rows, title=f"{dataset.name}, {dataset.split}: {nouns}")
+    shown = [(noun, str(count)) for noun, count in statistics.top_nouns[:SHOWN_NOUNS]]
+    if shown:
+        print_table(("noun", "pairs"), shown, title="most frequent")
+
+
+def _write_beside(
+    out: Path,
+    statistics: MineStatistics,
+    log: MiningLog,
+    dataset: Dataset,
+    options: Namespace,
+) -> list[Path]:
+    """Writes OUT.stats.json and OUT.png beside the pairs."""
+    files = [out.with_suffix(".stats.json")]
+    content = {"command": options.command, "settings": log.settings, **statistics.values()}
+    with atomic_write(files[0]) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+    if statistics.pairs:
+        files.append(out.with_suffix(".png"))
+        save_picture(files[1], draw_pairs(list(_shown(log, statistics.pairs, dataset))))
+    return files
+
+
+def _shown(log: MiningLog, num_pairs: int, dataset: Dataset) -> Iterable[tuple[Pair, np.ndarray]]:
+    """Yields pairs at even distances over the whole run, with their images."""
+    wanted = set(np.linspace(0, num_pairs - 1, min(SHOWN_PAIRS, num_pairs)).astype(int).tolist())
+    number = 0
+    for entry in log:
+        pixels = None
+        for pair in entry.pairs:
+            if number in wanted:
+                pixels = dataset[entry.index].pixels() if pixels is None else pixels
+                yield pair, pixels
+            number += 1

@@ -1,0 +1,268 @@
+"""Cutting regions out of an image for CLIP: the recipes of OVSeg, SimBaseline and ZegFormer.
+
+A region is the box of a mask, with the background painted over, squashed to a square. The recipes
+differ in the box, the paint and the resize, and CLIP notices; `RegionConfig` spells them out. Each
+region is two small matrices, one per axis, that hold the weights of the resize:
+
+    region = R_y (image * M + fill * (1 - M)) R_x^T
+
+Sources: OVSeg (Liang et al., CVPR 2023), SimBaseline (Xu et al., ECCV 2022), ZegFormer (Ding et
+al., CVPR 2022) and what their released code does beyond the papers.
+
+Shape letters: Q masks, R regions, S side of a region, H W image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from segtune.errors import SegtuneError
+from segtune.ops.boxes import cell_weights
+from segtune.ops.resize import bilinear
+
+AT_ONCE = {"cpu": 1}
+"""Device -> regions that are resized together, in the box around all of them; others take 32."""
+LARGEST_PROBABILITY = 1 - 2**-24
+"""The last float32 below one; a mask of certain pixels has finite logits with it."""
+
+
+@dataclass(frozen=True)
+class RegionConfig:
+    """How masks become regions; the defaults are OVSeg's with Swin-B.
+
+    Attributes:
+        style: "crop" cuts out the box and keeps the background, "cropmask" paints it over, "mask"
+            paints over all but the mask and keeps the whole image, whose mask is thresholded only
+            at the size of the region.
+        threshold: a pixel belongs to a region where its probability is above this.
+        fill: paint: the mean colour of CLIP, zero after normalisation; or black; or RGB 0..255.
+        expand_ratio: factor on the sides of the box, 1 or more, about its centre; corners are cut
+            to whole pixels towards zero.
+        matting: blend with the probability instead of the thresholded mask.
+        size: S in pixels.
+        resize: "bicubic" (a = -0.75, no antialiasing, borders repeated at the edge of the box, not
+            of the image), "bilinear" in the same way, or "roi_align" (mean of bilinear samples).
+        box: "half_open" ends after the last pixel; "zegformer" ends before it, and is the whole
+            image where nothing is left, as for lines one pixel wide.
+        empty: masks without a pixel are skipped, or stand for the whole image.
+    """
+
+    style: Literal["crop", "mask", "cropmask"] = "cropmask"
+    threshold: float = 0.4
+    fill: Literal["mean", "zero"] | tuple[float, float, float] = "mean"
+    expand_ratio: float = 1.0
+    matting: bool = False
+    size: int = 224
+    resize: Literal["bicubic", "bilinear", "roi_align"] = "bicubic"
+    box: Literal["half_open", "zegformer"] = "half_open"
+    empty: Literal["skip", "full_image"] = "skip"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.threshold < 1:
+            raise SegtuneError(f"threshold is {self.threshold}; give a probability below 1")
+        if self.size < 1 or not self.expand_ratio >= 1:
+            raise SegtuneError(
+                f"size is {self.size}, expand_ratio {self.expand_ratio}; both must be 1 or more"
+            )
+        if self.style == "mask" and self.resize == "roi_align":
+            raise SegtuneError('style "mask" keeps the whole image; use resize="bilinear"')
+
+
+OVSEG = RegionConfig()
+"""OVSeg with Swin-B; its R-101c model takes threshold 0.5, its demo 0.35."""
+SIMBASELINE = replace(OVSEG, threshold=0.5)
+ZEGFORMER = RegionConfig(threshold=0.5, resize="roi_align", box="zegformer", empty="full_image")
+"""ZegFormer's choice among its three styles, crop and mask."""
+ZEGFORMER_CROP = replace(ZEGFORMER, style="crop")
+ZEGFORMER_MASK = replace(ZEGFORMER, style="mask", resize="bilinear")
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Regions of one image, in the order of their masks.
+
+    Attributes:
+        pixels: (R, 3, S, S), normalised.
+        masks: (R, S, S), 1 on the region and 0 beside it; 0..1 with matting.
+        valid: (Q,) bool, the masks that became regions; R of them.
+        boxes_px: (R, 4) int64 xyxy in the image that was cut, right and bottom exclusive (one less
+            for box "zegformer", as its resize uses it).
+    """
+
+    pixels: Tensor
+    masks: Tensor
+    valid: Tensor
+    boxes_px: Tensor
+
+
+def cut_regions(
+    image: Tensor,
+    mask_probs: Tensor,
+    config: RegionConfig = OVSEG,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+) -> Regions:
+    """Returns the regions of an image.
+
+    OVSeg and SimBaseline cut the resized image without padding, ZegFormer the padded one.
+
+    Args:
+        image: (3, H, W) float RGB, 0..255.
+        mask_probs: (Q, H, W), 0..1, bool or float; Q may be 0.
+        mean, std: per RGB channel, 0..1, as `ClipVit` has them.
+
+    Example:
+        >>> import torch
+        >>> mask = torch.zeros(2, 8, 10, dtype=torch.bool)
+        >>> mask[1, 2:5, 3:9] = True
+        >>> config = RegionConfig(size=4)
+        >>> cut = cut_regions(torch.ones(3, 8, 10), mask, config, mean=[0.5] * 3, std=[0.2] * 3)
+        >>> cut.valid.tolist(), cut.boxes_px.tolist(), tuple(cut.pixels.shape)
+        ([False, True], [[3, 2, 9, 5]], (1, 3, 4, 4))
+    """
+    probs = mask_probs.to(image.dtype)
+    inside = probs > config.threshold
+    valid = inside.flatten(1).any(1) | (config.empty == "full_image")
+    probs, inside = probs[valid], inside[valid]
+    normal, shift = (255 * image.new_tensor(values)[:, None, None] for values in (std, mean))
+    picture = (image - shift) / normal
+    paint = (_fill(image, config, shift) - shift) / normal  # (3, 1, 1)
+    size = (image.shape[1], image.shape[2])
+    if config.style == "mask":
+        boxes = _whole(len(probs), size, image.device)
+        masks = _mask_at_region_size(probs, config)
+        squashed = bilinear(picture, (config.size, config.size))
+        if config.resize == "bicubic":
+            squashed = _resized(picture, None, _whole(1, size, image.device), config, paint)[0]
+        return Regions(_painted(squashed, masks[:, None], paint), masks, valid, boxes)
+    boxes = _boxes(inside, config)
+    weights = probs if config.matting else inside.to(image.dtype)
+    masks = _nearest(weights, boxes, config.size)
+    shown = weights if config.style == "cropmask" else None
+    return Regions(_resized(picture, shown, boxes, config, paint), masks, valid, boxes)
+
+
+def _fill(image: Tensor, config: RegionConfig, mean: Tensor) -> Tensor:
+    """Returns the paint as (3, 1, 1), 0..255."""
+    if isinstance(config.fill, str):
+        return mean if config.fill == "mean" else torch.zeros_like(mean)
+    return image.new_tensor(config.fill)[:, None, None]
+
+
+def _painted(picture: Tensor, weights: Tensor, paint: Tensor) -> Tensor:
+    return picture * weights + paint * (1 - weights)
+
+
+def _mask_at_region_size(probs: Tensor, config: RegionConfig) -> Tensor:
+    """Returns (R, S, S) masks: logits are resized, then thresholded."""
+    logits = probs.clamp(1 - LARGEST_PROBABILITY, LARGEST_PROBABILITY).logit()
+    resized = bilinear(logits, (config.size, config.size)).sigmoid()
+    return resized if config.matting else (resized > config.threshold).to(probs.dtype)
+
+
+# -- boxes ------------------------------------------------------------------------------------
+
+
+def _whole(count: int, size: tuple[int, int], device: torch.device) -> Tensor:
+    """Returns (R, 4) boxes of the whole image."""
+    return torch.tensor([[0, 0, size[1], size[0]]], device=device).repeat(count, 1)
+
+
+def _boxes(inside: Tensor, config: RegionConfig) -> Tensor:
+    """Returns (R, 4) int64 boxes of (R, H, W) bool masks."""
+    columns, rows = inside.any(1).int(), inside.any(2).int()  # (R, W), (R, H)
+    size = (rows.shape[1], columns.shape[1])
+    x1, y1 = columns.argmax(1), rows.argmax(1)  # the first of equal values
+    x2, y2 = size[1] - columns.flip(1).argmax(1), size[0] - rows.flip(1).argmax(1)
+    boxes = torch.stack([x1, y1, x2, y2], 1)
+    if config.box == "zegformer":
+        boxes[:, 2:] -= 1
+    if config.expand_ratio != 1:
+        boxes = _expanded(boxes, config.expand_ratio, size)
+    nothing = ~inside.flatten(1).any(1) | (boxes[:, 2:] <= boxes[:, :2]).any(1)
+    return torch.where(nothing[:, None], _whole(len(boxes), size, boxes.device), boxes)
+
+
+def _expanded(boxes: Tensor, ratio: float, size: tuple[int, int]) -> Tensor:
+    """Returns boxes with sides `ratio` times as long, cut to whole pixels inside the image."""
+    corners = boxes.double()
+    centre = (corners[:, :2] + corners[:, 2:]) / 2
+    half = (corners[:, 2:] - corners[:, :2]) * ratio / 2
+    limit = boxes.new_tensor([size[1], size[0]] * 2)
+    return torch.cat([centre - half, centre + half], 1).trunc().long().clamp(min=0).minimum(limit)
+
+
+# -- resize -----------------------------------------------------------------------------------
+
+
+def _nearest(masks: Tensor, boxes: Tensor, size: int) -> Tensor:
+    """Returns (R, S, S): the pixels of (R, H, W) masks at floor(i * side / S) of their boxes."""
+    step = torch.arange(size, device=masks.device, dtype=torch.float32)
+    start, side = boxes[:, :2], boxes[:, 2:] - boxes[:, :2]
+    offsets = (step * (side[..., None].float() / size)).long()  # (R, 2, S)
+    at = offsets.minimum(side[..., None] - 1) + start[..., None]
+    return masks[torch.arange(len(masks))[:, None, None], at[:, 1, :, None], at[:, 0, None]]
+
+
+def _resized(
+    picture: Tensor, shown: Tensor | None, boxes: Tensor, config: RegionConfig, paint: Tensor
+) -> Tensor:
+    """Returns (R, 3, S, S) of a (3, H, W) picture, painted over where (R, H, W) `shown` is 0."""
+    regions = picture.new_empty(len(boxes), 3, config.size, config.size)
+    # A mean of bilinear samples reads one pixel beside the box.
+    margin = 1 if config.resize == "roi_align" else 0
+    limit = boxes.new_tensor([picture.shape[2], picture.shape[1]])
+    at_once = AT_ONCE.get(picture.device.type, 32)
+    for begin in range(0, len(boxes), at_once):
+        rows = slice(begin, begin + at_once)
+        part = boxes[rows]
+        first = (part[:, :2].amin(0) - margin).clamp(min=0)
+        last = (part[:, 2:].amax(0) + margin).minimum(limit)
+        (x1, y1), (x2, y2) = first.tolist(), last.tolist()
+        window = picture[:, y1:y2, x1:x2]
+        if shown is not None:
+            window = _painted(window, shown[rows, None, y1:y2, x1:x2], paint)
+        along_x = _weights(part[:, 0] - x1, part[:, 2] - x1, x2 - x1, config)[:, None]
+        along_y = _weights(part[:, 1] - y1, part[:, 3] - y1, y2 - y1, config)[:, None]
+        regions[rows] = along_y.to(picture.dtype) @ window @ along_x.to(picture.dtype).mT
+    return regions
+
+
+def _weights(start: Tensor, end: Tensor, length: int, config: RegionConfig) -> Tensor:
+    """Returns (R, S, length): the weights of pixels in each pixel of a region, along one axis."""
+    if config.resize == "roi_align":
+        corner, side = start.float() - 0.5, (end - start).float()
+        return cell_weights(corner, side, config.size, length, -1)
+    at = torch.arange(config.size, device=start.device, dtype=torch.float32) + 0.5
+    at = at * ((end - start).float() / config.size)[:, None] - 0.5  # (R, S), from the start
+    left = at.floor()
+    weights, offsets = _bicubic(at - left) if config.resize == "bicubic" else _linear(at - left)
+    places = left.long()[..., None] + offsets  # (R, S, taps)
+    last = (end - start - 1)[:, None, None]
+    places = places.clamp(min=0).minimum(last) + start[:, None, None]
+    return weights.new_zeros(*at.shape, length).scatter_add_(2, places, weights)
+
+
+def _linear(t: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns the weights (..., 2) of two neighbours, and their offsets, at `t` behind the left."""
+    return torch.stack([1 - t, t], -1), torch.arange(2, device=t.device)
+
+
+def _bicubic(t: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns the weights (..., 4) of four neighbours, and their offsets (Keys 1981, a = -0.75)."""
+    a = -0.75
+
+    def near(x: Tensor) -> Tensor:
+        return ((a + 2) * x - (a + 3)) * x * x + 1
+
+    def far(x: Tensor) -> Tensor:
+        return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
+
+    weights = torch.stack([far(t + 1), near(t), near(1 - t), far(2 - t)], -1)
+    return weights, torch.arange(-1, 3, device=t.device)
