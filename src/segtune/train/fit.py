@@ -86,6 +86,8 @@ def default_config(system: str) -> FitConfig:
     Prompts of a SEEM see whole images, mirrored or not, as in the paper; the rates were chosen on
     the validation split of a synthetic world, as the paper's were lost.
     """
+    if "two-stage" in SYSTEMS[system].kinds:
+        return _two_stage_config(system)
     if "seem" not in SYSTEMS[system].kinds:
         return FitConfig()
     loop = LoopConfig(
@@ -97,6 +99,15 @@ def default_config(system: str) -> FitConfig:
         optimizer="sgd",
     )
     return FitConfig(loop=loop, batch=4, views=2, scale=(1.0, 1.0), distort=False)
+
+
+def _two_stage_config(system: str) -> FitConfig:
+    """Returns the settings of systems that learn from annotated regions of fresh views."""
+    if system == "simbaseline":  # the paper's rates for its words
+        loop = LoopConfig(steps=400, lr=0.02, weight_decay=5e-4, warmup_steps=20, optimizer="sgd")
+    else:  # the paper's rate for mask prompts (its released script has 0.05)
+        loop = LoopConfig(steps=400, lr=0.02, weight_decay=0.0, warmup_steps=20)
+    return FitConfig(loop=loop, batch=4, views=0)
 
 
 SEEM_RATES = {
