@@ -68,7 +68,7 @@ def test_nouns_by_rules_of_all_captions(run: Run, model_folder: str) -> None:
 def test_nouns_that_are_too_long_for_the_text_tower_are_left_out(
     run: Run, labelled: Path, model_folder: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    long = "extraordinarily" * 3
+    long = "extraordinary" * 3
     said = {"image": "images/0.png", "captions": [f"a {long} on the ground"]}
     Path("said.jsonl").write_text(json.dumps(said) + "\n")
     words = ["--caption-file", f"said.jsonl?images={labelled}", "--nouns", "rules"]
