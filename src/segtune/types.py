@@ -285,6 +285,8 @@ class MaskPrediction:
         mask_logits: (Q, h, w), unbounded, same frame.
         class_logits: (Q, K + 1), unbounded; the last column is "no object".
         class_scores: (Q, K), 0..1, used as they are; rows need not sum to one.
+        class_shift: (K,), taken off the class maps of masks at the original image before they are
+            compared (ZegFormer's calibration); None takes nothing off.
         pixel_scores: how dense logits become probabilities, "sigmoid" or "softmax" over K.
         answers: (Q, K) bool, the classes that each query may answer with; the probability of the
             others counts as "no object". None where all may.
@@ -299,6 +301,7 @@ class MaskPrediction:
     mask_logits: torch.Tensor | None = None
     class_logits: torch.Tensor | None = None
     class_scores: torch.Tensor | None = None
+    class_shift: torch.Tensor | None = None
     pixel_scores: Literal["sigmoid", "softmax"] = "softmax"
     answers: torch.Tensor | None = None
     mask_resize: Literal["bilinear", "bicubic"] = "bilinear"
@@ -323,12 +326,14 @@ class Segment:
         score: 0..1.
         box_px: xyxy in pixels of the original image, right and bottom exclusive.
         mask: (y2 - y1, x2 - x1) bool, the crop of the region inside its box.
+        alternatives: the next likely classes with their scores, best first, where somebody asked.
     """
 
     class_id: int
     score: float
     box_px: tuple[int, int, int, int]
     mask: np.ndarray
+    alternatives: tuple[tuple[int, float], ...] = ()
 
     def full_mask(self, size: tuple[int, int]) -> np.ndarray:
         """Returns the (H, W) bool mask on an image of `size`."""

@@ -2,8 +2,14 @@ import csv
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.cli.conftest import Run
+from tests.data import trees
+
+import segtune
+from segtune.data.protocols import open_for
+from segtune.types import Resolution
 
 
 def test_zero_shot_alone(run: Run, labelled: Path, model_folder: str) -> None:
@@ -89,12 +95,71 @@ def test_prompts_of_a_task(run: Run, seem_folder: str) -> None:
     assert "retention: synthetic:base" in outcome.out
 
 
+@pytest.fixture
+def datasets(tmp_path: Path) -> Path:
+    """VOC and ADE20K full below one folder."""
+    trees.voc(tmp_path / "datasets" / "VOCdevkit" / "VOC2012")
+    trees.ade20k_full(tmp_path / "datasets" / "ADE20K_2021_17_01")
+    return tmp_path / "datasets"
+
+
+def test_a_benchmark_whose_words_are_not_its_classes(
+    run: Run, datasets: Path, model_folder: str
+) -> None:
+    outcome = run(
+        *("evaluate", datasets, "--protocol", "pas20b", "--model", model_folder, "--size", 32),
+        *("--templates", "{}", "--json", "r.json"),
+    )
+    assert (outcome.status, outcome.err) == (0, "")
+    assert "voc_21 (PAS-20b), val: 1 images, 21 classes" in outcome.out
+    row = json.loads(Path("r.json").read_text())["rows"][0]
+    assert row["protocol"]["classes"][:2] == ["background", "aeroplane"]
+    assert row["protocol"]["extra"]["words"] == "context_59"
+    # The same answers, counted by hand.
+    model = segtune.load(model_folder, templates="{}", resolution=Resolution.of(32))
+    sample = open_for("PAS-20b", datasets, split="val")[0]
+    answer = model.segment(sample, "context_59").semantic
+    assert answer is not None
+    assert sample.semantic is not None
+    counted = np.where(answer < 20, answer + 1, 0)
+    labelled = sample.semantic >= 0
+    hits = (counted == sample.semantic)[labelled].mean()
+    assert row["summary"]["pAcc"] == pytest.approx(hits)
+
+
+@pytest.mark.parametrize("names", ["synonyms", "readable", "mine.txt"])
+def test_words_of_another_style(
+    run: Run, datasets: Path, model_folder: str, tmp_path: Path, names: str
+) -> None:
+    (tmp_path / "mine.txt").write_text("\n".join(f"word {i}" for i in range(847)))
+    outcome = run(
+        *("evaluate", datasets, "--protocol", "ade572-275", "--names", names, "--model"),
+        *(model_folder, "--size", 32, "--templates", "{}", "--json", "r.json"),
+    )
+    assert (outcome.status, outcome.err) == (0, "")
+    row = json.loads(Path("r.json").read_text())["rows"][0]
+    # ADE20K is readable as it is.
+    assert row["protocol"]["extra"].get("words") == ("mine" if names == "mine.txt" else None)
+    assert row["protocol"]["classes"][4] == "road"
+    assert (len(row["protocol"]["seen"]), len(row["protocol"]["unseen"])) == (572, 275)
+
+
+def test_joined_names_must_fit_the_model(run: Run, datasets: Path, model_folder: str) -> None:
+    words = ("--protocol", "A-847", "--names", "joined", "--model", model_folder)
+    outcome = run("evaluate", datasets, *words)
+    assert outcome.status == 2
+    assert "use a shorter name or template" in outcome.err
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
         (("--retention",), "add --prompts FILE"),
         (("--protocol", "voc15-6"), "did you mean voc15-5?"),
         (("--protocol", "voc15-5"), "choose the protocol of this data set"),
+        (("--protocol", "PC-60"), "'PC-60' is not a protocol; did you mean PC-59"),
+        (("--names", "joined"), "add --protocol"),
+        (("--names", "a, b, c"), "3 names for the 2 words of classes"),
         (("--split", "test"), "is not divided into splits"),
         (("--task", "instance"), "has no instance masks, which task instance needs"),
         (("--task", "panoptic"), "has no instance masks, which task panoptic needs"),

@@ -24,7 +24,9 @@ def test_datasets_names_all_layouts_and_worlds(run: Run) -> None:
 
 def test_vocabularies_names_everything(run: Run) -> None:
     out = run("vocabularies").out
-    assert all(word in out for word in ("ade20k_847", "voc15-5", "imagenet_80"))
+    assert all(
+        word in out for word in ("ade20k_847", "voc15-5", "PAS-20b", "imagenet_80", "zegformer_32")
+    )
 
 
 @pytest.mark.parametrize(
@@ -32,7 +34,10 @@ def test_vocabularies_names_everything(run: Run) -> None:
     [
         ("voc_20", "aeroplane", 20),
         ("voc15-5", "tvmonitor  (unseen)", 20),
+        ("coco156-15:unseen", "playingfield", 15),
+        ("pas20b", "bedclothes", 59),
         ("vild_14", "a photo of a {}.", 14),
+        ("vild", "There is the {} in the scene", 14),
     ],
 )
 def test_vocabularies_prints_the_words_of_one(run: Run, name: str, line: str, count: int) -> None:

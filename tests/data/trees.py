@@ -72,7 +72,40 @@ def ade20k(root: Path) -> np.ndarray:
     return values
 
 
-def ade20k_full(root: Path) -> np.ndarray:
+def ade20k_prepared(root: Path) -> np.ndarray:
+    """ADEChallengeData2016 with prepared maps only, validation; returns the raw map."""
+    save_image(root / "images" / "validation" / "ADE_val_00000001.jpg")
+    values = noise(110, 150)
+    values[0, :2] = 255
+    file = root / "annotations_detectron2" / "validation" / "ADE_val_00000001.png"
+    return save_map(file, values)
+
+
+def ade20k_full(root: Path, *, size: tuple[int, int] = SIZE) -> np.ndarray:
+    """The full release as published, one image per split; returns the object ids of validation.
+
+    Every image has a folder with masks of its objects and a map of parts beside it.
+    """
+    ids = np.random.default_rng(3).choice(ADE20K_FULL_IDS, size).astype(np.int32)
+    ids[0, :3] = (0, 1, 3500)
+    channels = np.stack([ids // 256 * 10, ids % 256, np.full_like(ids, 77)], axis=-1)
+    scenes = {"training": "urban/street/ADE_train_00016869", "validation": "home/attic/ADE_val_01"}
+    for split, name in scenes.items():
+        image = save_image(root / "images" / "ADE" / split / f"{name}.jpg", size=size)
+        for ending in ("_seg", "_parts_1"):
+            pixels = Image.fromarray(channels.astype(np.uint8))
+            pixels.save(image.with_name(f"{image.stem}{ending}.png"))
+        save_map(image.with_suffix("") / f"instance_000_{image.stem}.png", ids % 2)
+        save_json(image.with_suffix(".json"), {"annotation": {}})
+    (root / "index_ade20k.pkl").write_bytes(b"no pickle: never opened")
+    return ids
+
+
+ADE20K_FULL_IDS = (6, 165, 312, 350, 447, 838, 976, 2131, 2377, 2420, 2855, 2978, 3055, 3156)
+"""Some object ids that are classes; 1 and 3500 are not."""
+
+
+def ade20k_full_prepared(root: Path) -> np.ndarray:
     """The prepared full release, validation only; returns the raw map."""
     save_image(root / "images_detectron2" / "validation" / "ADE_val_00000001.jpg")
     values = noise(801, 847)
@@ -100,6 +133,32 @@ def voc(root: Path, *, augmented: bool = True) -> np.ndarray:
             "/JPEGImages/2007_000032.jpg /SegmentationClassAug/2007_000032.png\n"
             "/JPEGImages/2007_000039.jpg /SegmentationClassAug/2007_000039.png\n"
         )
+    return values
+
+
+def voc_prepared(root: Path) -> np.ndarray:
+    """VOC2012 with prepared maps of val; one image has none. Returns the raw map."""
+    values = noise(0, 20)
+    values[0, 0] = 255
+    for name in ("2007_000039", "2007_000061"):
+        save_image(root / "JPEGImages" / f"{name}.jpg")
+    return save_map(root / "annotations_detectron2" / "val" / "2007_000039.png", values)
+
+
+def context_published(root: Path, *, list_file: str = "pascalcontext_val.txt") -> np.ndarray:
+    """VOC2010 with the MATLAB files of the release; returns the raw map, 1..459."""
+    from scipy.io import savemat
+
+    size = (18, 26)
+    values = noise(1, 460, size=size)
+    save_image(root / "JPEGImages" / "2008_000002.jpg", size=size)
+    save_image(root / "JPEGImages" / "2008_000009.jpg", size=size)
+    (root / "trainval").mkdir(parents=True)
+    for name in ("2008_000002", "2008_000009"):
+        savemat(root / "trainval" / f"{name}.mat", {"LabelMap": values.astype(np.uint16)})
+    file = root / list_file
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("2008_000002\n")
     return values
 
 

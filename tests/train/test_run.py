@@ -9,7 +9,6 @@ import pytest
 import yaml
 from tests.cli.conftest import export_tiny
 
-from segtune.data.synthetic.dataset import SyntheticDataset
 from segtune.errors import SegtuneError
 from segtune.prompts import Prompts
 from segtune.train.run import (
@@ -19,7 +18,6 @@ from segtune.train.run import (
     read_recipe,
     recipe_from,
     run_recipe,
-    with_protocol,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,9 +108,11 @@ def test_recipe_files_that_cannot_be_read(tmp_path):
         read_recipe(tmp_path / "a.yaml")
 
 
-def test_protocols_belong_to_their_data():
-    with pytest.raises(SegtuneError, match="voc15-5"):
-        with_protocol(SyntheticDataset("base", "val"), "voc15-5")
+def test_words_that_are_not_scored_cannot_be_learned(recipe, tmp_path):
+    values = yaml.safe_load(recipe.read_text()) | {"protocol": "PAS-20b"}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(values))
+    with pytest.raises(SegtuneError, match="PAS-20b scores voc_21 by the words of context_59"):
+        run_recipe(tmp_path / "recipe.yaml", out=tmp_path / "out")
 
 
 @pytest.mark.slow

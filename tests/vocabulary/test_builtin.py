@@ -45,6 +45,7 @@ def test_official_ids() -> None:
         *(7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33),
     )
     assert category_ids("voc_20") == tuple(range(20))
+    assert category_ids("ade20k_847")[:3] == (2978, 312, 2420)
 
 
 def test_context_lists_have_the_same_words() -> None:
@@ -54,7 +55,9 @@ def test_context_lists_have_the_same_words() -> None:
 def test_commas_become_synonyms() -> None:
     ade = builtin("ade20k_150")
     assert ade.concepts[6].names == ("road", "route")
-    assert builtin("ade20k_150", join_synonyms=True).names[6] == "road, route"
+    joined = builtin("ade20k_150", names="joined")
+    assert joined.concepts[6].names == ("road, route",)
+    assert joined.name == "ade20k_150, joined"
 
 
 def test_repeated_first_words_make_way_for_a_synonym() -> None:
@@ -62,8 +65,32 @@ def test_repeated_first_words_make_way_for_a_synonym() -> None:
     assert by_name["pot"].synonyms == ()
     assert by_name["flowerpot"].synonyms == ("pot",)
     assert by_name["basketball hoop"].synonyms == ("basket", "hoop")
-    joined = builtin("ade20k_847", join_synonyms=True)
+    joined = builtin("ade20k_847", names="joined")
     assert "basket, basketball hoop, hoop" in joined.names
+    assert "pot, flowerpot" in joined.names
+
+
+def test_217_names_of_ade20k_have_commas() -> None:
+    joined, pooled = builtin("ade20k_847", names="joined"), builtin("ade20k_847")
+    assert sum("," in name for name in joined.names) == 217
+    for one, several in zip(joined, pooled, strict=True):
+        assert set(one.name.split(", ")) == set(several.names)
+
+
+def test_readable_names_differ_where_the_data_set_writes_in_code() -> None:
+    assert builtin("voc_20", names="readable").names[10] == "dining table"
+    readable, raw = builtin("coco_stuff_171", names="readable").names, builtin("coco_stuff_171")
+    assert not any("-" in name for name in readable)
+    changed = {b: a for a, b in zip(readable, raw.names, strict=True) if a != b}
+    assert changed["sky-other"] == "sky"
+    assert changed["wall-concrete"] == "concrete wall"
+    assert readable.count("table") == 1
+    assert builtin("ade20k_150", names="readable").names == builtin("ade20k_150").names
+
+
+def test_unknown_style_of_names() -> None:
+    with pytest.raises(SegtuneError, match="use synonyms, joined, readable"):
+        builtin("voc_20", names="nice")  # type: ignore[arg-type]
 
 
 def test_unknown_name() -> None:

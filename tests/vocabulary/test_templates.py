@@ -4,7 +4,7 @@ import pytest
 
 from segtune.errors import SegtuneError
 from segtune.types import TemplateSet
-from segtune.vocabulary.templates import read_templates, template_names
+from segtune.vocabulary.templates import ALSO_CALLED, read_templates, template_names
 
 SIZES = {"vild_14": 14, "imagenet_80": 80, "vild_63": 63, "rpn_15": 15, "name": 1, "single": 1}
 
@@ -30,6 +30,74 @@ def test_every_set(name: str) -> None:
 )
 def test_known_sentences(name: str, first: str) -> None:
     assert read_templates(name).fill("dog")[0] == first
+
+
+SIZED = ("small", "medium", "large")
+
+
+def test_the_set_of_ovseg_has_its_punctuation() -> None:
+    """Only the bare sentence and those with a size end with a full stop."""
+    assert read_templates("vild").sentences == (
+        "a photo of a {}.",
+        "This is a photo of a {}",
+        "There is a {} in the scene",
+        "There is the {} in the scene",
+        "a photo of a {} in the scene",
+        *(f"a photo of a {size} {{}}." for size in SIZED),
+        *(f"This is a photo of a {size} {{}}." for size in SIZED),
+        *(f"There is a {size} {{}} in the scene." for size in SIZED),
+    )
+
+
+def test_the_single_sentences_differ() -> None:
+    assert read_templates("ovseg_single").sentences == ("a photo of a {}.",)
+    assert read_templates("simbaseline_single").sentences == ("a sculpture of a {}.",)
+    assert read_templates("zegformer").sentences == ("A photo of a {} in the scene",)
+
+
+def test_the_eight_sentences_of_zegformer() -> None:
+    assert read_templates("zegformer_8").sentences == (
+        "itap of a {}.",
+        "a bad photo of the {}.",
+        "a origami {}.",
+        "a photo of the large {}.",
+        "a {} in a video game.",
+        "art of the {}.",
+        "a photo of the small {}.",
+        "A photo of a {} in the scene",
+    )
+
+
+def test_the_thirty_two_sentences_of_zegformers_clip_branch() -> None:
+    """The stems end with a full stop only without "in the scene"; nothing else does."""
+    stems = ("a bad photo of the", "a photo of the large", "a photo of the small")
+    stems += ("a cropped photo of a",)
+    sizes = ("", "small ", "medium ", "large ")
+    starts = ("There is a", "There is the", "This is a", "This is the", "This is one")
+    expected = {
+        *(f"{stem} {{}}." for stem in stems),
+        *(f"{stem} {{}} in the scene" for stem in stems),
+        *(f"This is a {h}photo of a {s}{{}}" for h in ("", "masked ", "cropped ") for s in sizes),
+        "A photo of a {} in the scene",
+        "a photo of a masked {} in the scene",
+        *(f"{start} {mask}{{}} in the scene" for start in starts for mask in ("", "masked ")),
+    }
+    sentences = read_templates("zegformer_32").sentences
+    assert (len(sentences), len(expected)) == (32, 32)
+    assert set(sentences) == expected
+
+
+def test_clips_eighty_sentences() -> None:
+    sentences = read_templates("imagenet").sentences
+    assert len(set(sentences)) == 80
+    assert all(sentence.endswith(".") for sentence in sentences)
+    assert {"a bad photo of a {}.", "itap of my {}.", "a tattoo of the {}."} <= set(sentences)
+
+
+@pytest.mark.parametrize(("short", "name"), ALSO_CALLED.items())
+def test_short_names(short: str, name: str) -> None:
+    assert short not in template_names()
+    assert read_templates(short) is read_templates(name)
 
 
 def test_article_fits_the_name() -> None:
@@ -62,7 +130,7 @@ def test_sentences() -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("vild", "not a built-in template set; did you mean vild_"),
+        ("vild_15", "not a built-in template set; did you mean vild_"),
         ("{} and {}", "must contain {} exactly once"),
         ([], "is empty"),
         (["a photo"], "must contain {} exactly once"),

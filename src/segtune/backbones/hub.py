@@ -17,7 +17,6 @@ from transformers import CLIPConfig, CLIPModel
 
 from segtune.backbones.clip_keys import (
     MASK_PROMPTS,
-    SEGMENTER_PREFIX,
     bare_clip_state,
     clip_config_from_official,
     clip_from_official,
@@ -32,11 +31,14 @@ if TYPE_CHECKING:
     from segtune.backbones.sam import Sam
     from segtune.backbones.sam3 import Sam3
     from segtune.backbones.seem import Seem
+    from segtune.backbones.two_stage import TwoStage
 
 DEFAULT_MODEL = "seem-tiny"
 """The bundled model that is used where none is named."""
 SAM_TYPES = ("sam", "sam2", "sam2_video", "sam3", "sam3_video")
 """`model_type` in the config.json of a SAM, SAM 2 or SAM 3."""
+PROPOSAL_TYPES = ("text-maskformer", "maskformer", "mask2former")
+"""`model_type` in the config.json of a network that proposes masks."""
 
 
 def load_backbone(
@@ -45,11 +47,11 @@ def load_backbone(
     tokenizer: str | Path | None = None,
     device: str | torch.device | None = None,
 ) -> FrozenModel:
-    """Returns a frozen CLIP ViT, SEEM, SAM, SAM 2 or SAM 3, by what its files say it is.
+    """Returns a frozen CLIP ViT, SEEM, SAM, SAM 2, SAM 3 or two-stage pair, by what its files say.
 
     Args:
-        name: a bundled model, a Hugging Face folder or hub name, an OpenAI `.pt` file, or an
-            OpenCLIP file or folder.
+        name: a bundled model, a Hugging Face folder or hub name, an OpenAI `.pt` file, an OpenCLIP
+            file or folder, an OVSeg or SimBaseline file, or PROPOSALS+CLIP for two of them.
         tokenizer: folder or hub name of tokenizer files; needed for official files, which carry
             none, and for folders without one.
         device: where to put it; None takes an accelerator where there is one.
@@ -57,7 +59,12 @@ def load_backbone(
     Raises:
         FileNotFoundError, WeightsError: nothing found, or it is no model of these.
     """
-    model: ClipVit | Seem | Sam | Sam3
+    model: ClipVit | Seem | Sam | Sam3 | TwoStage
+    parts = str(name).split("+")
+    if len(parts) == 2 and all(parts) and not Path(name).exists():
+        from segtune.backbones.two_stage_files import load_pair
+
+        return load_pair(*parts, tokenizer=tokenizer).to(device or default_device())
     card = CARDS.get(str(name))
     path = card.path() if card and card.is_bundled else Path(name)
     if path.is_dir():
@@ -158,7 +165,7 @@ def _load_strictly(model: CLIPModel, state: Mapping[str, Tensor], name: str) -> 
 
 def _from_folder(
     path: Path, card: Card | None, tokenizer: str | Path | None
-) -> ClipVit | Seem | Sam | Sam3:
+) -> ClipVit | Seem | Sam | Sam3 | TwoStage:
     if (path / "open_clip_config.json").is_file():
         return _from_open_clip(path, tokenizer)
     if not (path / "config.json").is_file():
@@ -171,6 +178,15 @@ def _from_folder(
 
         return load_seem(path, tokenizer=tokenizer)
     kind = settings.get("model_type", "nameless")
+    if kind == "two-stage":
+        from segtune.backbones.two_stage_files import load_two_stage
+
+        return load_two_stage(path, tokenizer=tokenizer)
+    if kind in PROPOSAL_TYPES:
+        raise WeightsError(
+            f"{path} proposes masks and names none; pair it with the CLIP it was trained with: "
+            f"--model {card.name if card else path}+CLIP"
+        )
     if kind in SAM_TYPES:
         from segtune.backbones.sam_files import load_sam
 
@@ -227,10 +243,13 @@ def _from_open_clip(path: Path, tokenizer: str | Path | None) -> ClipVit:
     )
 
 
-def _from_file(path: Path, tokenizer: str | Path | None) -> ClipVit | Seem:
+def _from_file(path: Path, tokenizer: str | Path | None) -> ClipVit | Seem | TwoStage:
     state = read_state(path)
-    is_segmenter = any(key.startswith("sem_seg_head.predictor.") for key in state)
-    if is_segmenter and not any(key.startswith(SEGMENTER_PREFIX) for key in state):
+    if any(key.startswith("sem_seg_head.predictor.") for key in state):
+        from segtune.backbones.two_stage_files import is_two_stage, load_official
+
+        if is_two_stage(state):
+            return load_official(path, tokenizer=tokenizer)
         from segtune.backbones.seem_files import load_seem
 
         return load_seem(path, tokenizer=tokenizer)
@@ -241,7 +260,7 @@ def _from_file(path: Path, tokenizer: str | Path | None) -> ClipVit | Seem:
 
 def _from_hub(
     name: str, card: Card | None, tokenizer: str | Path | None
-) -> ClipVit | Seem | Sam | Sam3:
+) -> ClipVit | Seem | Sam | Sam3 | TwoStage:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 

@@ -1,9 +1,12 @@
-"""The pixel decoder of SEEM and X-Decoder: a transformer encoder on the coarsest map, then an FPN.
+"""Pixel decoders of MaskFormer (Cheng et al. 2021): a plain FPN, and one below a transformer.
 
-MaskFormer (Cheng et al. 2021) calls it the transformer-encoder pixel decoder.
+`Fpn` is that of MaskFormer, OVSeg, SimBaseline and ZegFormer. `TransformerFpn` puts a transformer
+encoder on the coarsest map first; SEEM and X-Decoder use it.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -85,14 +88,55 @@ class TransformerFpn(nn.Module):
             Coarse to fine, three (B, hidden, h, w) at the sizes of res5, res4 and res3; and
             (B, mask_dim, h, w) at the size of res2.
         """
-        x = F.relu(self.outputs[0](self.encode(maps[-1])))
-        levels = [x]
-        finer = zip(reversed(maps[:-1]), self.laterals, self.outputs[1:], strict=True)
-        for level, lateral, output in finer:
-            x = F.interpolate(x, size=level.shape[-2:], mode="nearest")
-            x = F.relu(output(x + lateral(level)))
-            levels.append(x)
-        return levels[:-1], self.mask_features(x)
+        levels = _top_down(self.encode(maps[-1]), maps, self.laterals, self.outputs)
+        return levels[:-1], self.mask_features(levels[-1])
+
+
+class Fpn(nn.Module):
+    """Turns the four maps of an image encoder into the map that mask embeddings look at.
+
+    Args:
+        in_channels: channels of res2..res5.
+        hidden: channels of the running map.
+        mask_dim: channels of the result.
+        groups: of every GroupNorm.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        *,
+        hidden: int = 256,
+        mask_dim: int = 256,
+        groups: int = 32,
+    ) -> None:
+        super().__init__()
+        inputs = [in_channels[-1], *[hidden] * (len(in_channels) - 1)]
+        self.laterals = nn.ModuleList(
+            _ConvGroupNorm(channels, hidden, kernel=1, groups=groups)
+            for channels in reversed(in_channels[:-1])
+        )
+        self.outputs = nn.ModuleList(
+            _ConvGroupNorm(channels, hidden, kernel=3, groups=groups) for channels in inputs
+        )
+        self.mask_features = nn.Conv2d(hidden, mask_dim, 3, padding=1)
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """Returns (B, mask_dim, h, w) at the size of the first of the maps, res2..res5."""
+        return self.mask_features(_top_down(maps[-1], maps, self.laterals, self.outputs)[-1])
+
+
+def _top_down(
+    x: Tensor, maps: Sequence[Tensor], laterals: nn.ModuleList, outputs: nn.ModuleList
+) -> list[Tensor]:
+    """Returns the running map at every level, coarse to fine, from what stands for the last map."""
+    x = F.relu(outputs[0](x))
+    levels = [x]
+    for level, lateral, output in zip(reversed(maps[:-1]), laterals, outputs[1:], strict=True):
+        x = F.interpolate(x, size=level.shape[-2:], mode="nearest")
+        x = F.relu(output(x + lateral(level)))
+        levels.append(x)
+    return levels
 
 
 class _EncoderLayer(nn.Module):

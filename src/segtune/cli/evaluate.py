@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from typing import get_args
 
-from segtune.cli.loading import first, open_labelled, open_model, open_prompts, resolution_of
+from segtune.cli.loading import (
+    first,
+    open_labelled,
+    open_model,
+    open_prompts,
+    open_system,
+    preferred_split,
+    resolution_of,
+)
 from segtune.cli.scoring import base_retention, print_retention, print_scores
+from segtune.data.protocols import layout_for, open_for, with_protocol
 from segtune.errors import SegtuneError
 from segtune.eval.html import write_html
 from segtune.eval.report import Report, ReportRow, write_csv, write_json
 from segtune.eval.result import EvaluatedTask, EvaluationResult
 from segtune.eval.run import evaluate
 from segtune.prompts import Prompts
-from segtune.train.run import with_protocol
+from segtune.types import Dataset
+from segtune.vocabulary.builtin import NameStyle
+from segtune.vocabulary.parse import read_vocabulary
+from segtune.vocabulary.protocols import Protocol, find_protocol
+from segtune.vocabulary.scoring_map import ScoringMap
 
+EVALUATED = ("val", "test")
+"""Splits to take where none is named, the first that exists."""
 EXAMPLES = 6
 """Images shown in the HTML report."""
 
@@ -31,19 +47,22 @@ def run(options: Namespace) -> int:
     if task not in ("instance", "panoptic") and options.min_score is not None:
         raise SegtuneError("--min-score is about segments; add --task instance or panoptic")
     prompts = open_prompts(options)
-    dataset = open_labelled(options, prefer=("val", "test"))
-    if options.protocol is not None:
-        dataset = with_protocol(dataset, options.protocol)
+    protocol = None if options.protocol is None else find_protocol(options.protocol)
+    dataset = _dataset(options, protocol)
+    scoring = _scoring(options, protocol, dataset)
     dataset = first(dataset, options.limit)
     model = open_model(options, prompts)
     resolution = resolution_of(options, model, prompts)
+    system = open_system(options, model, prompts)
     examples = EXAMPLES if options.html else 0
     zero_shot = evaluate(
         model,
         dataset,
         task=task,
+        system=system if prompts is None else None,
         resolution=resolution,
         min_score=options.min_score,
+        scoring=scoring,
         examples=examples,
     )
     rows = [ReportRow("zero-shot", zero_shot)]
@@ -53,8 +72,10 @@ def run(options: Namespace) -> int:
             dataset,
             task=task,
             prompts=prompts,
+            system=system,
             resolution=resolution,
             min_score=options.min_score,
+            scoring=scoring,
             examples=zero_shot.example_ids,
         )
         rows.append(ReportRow(_row_name(prompts), fitted))
@@ -72,6 +93,38 @@ def run(options: Namespace) -> int:
     )
     _write(report, options)
     return 0
+
+
+def _dataset(options: Namespace, protocol: Protocol | None) -> Dataset:
+    """Returns the data of the protocol, tagged; without one, that of the options as it is."""
+    if protocol is None:
+        return open_labelled(options, prefer=EVALUATED)
+    layout = layout_for(protocol, options.data, options.layout)
+    if options.vocab is not None and layout != protocol.layout:
+        return with_protocol(open_labelled(options, prefer=EVALUATED), protocol)
+    if options.vocab is not None:
+        raise SegtuneError(
+            f"protocol {protocol.name} names the classes of its data; leave --vocab out, or call "
+            "them otherwise with --names"
+        )
+    split = options.split or preferred_split(options.data, EVALUATED, layout=layout)
+    return open_for(protocol, options.data, layout=layout, split=split)
+
+
+def _scoring(options: Namespace, protocol: Protocol | None, dataset: Dataset) -> ScoringMap | None:
+    """Returns the words of the protocol and of `--names`; None for the class names."""
+    names = options.names
+    if names in get_args(NameStyle) or names is None:
+        if protocol is not None:
+            return protocol.scoring_map(names or "synonyms")
+        if names not in (None, "synonyms"):
+            raise SegtuneError(
+                f"--names {names} is about the lists of the benchmarks; add --protocol"
+            )
+        return None
+    plain = ScoringMap.same_order(dataset.vocabulary, dataset.vocabulary)
+    own = plain if protocol is None else protocol.scoring_map()
+    return own.called(read_vocabulary(names))
 
 
 def _title(result: EvaluationResult) -> str:

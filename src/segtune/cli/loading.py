@@ -10,9 +10,11 @@ from pathlib import Path
 from segtune.backbones.hub import DEFAULT_MODEL
 from segtune.data.formats import dataset_splits, open_dataset
 from segtune.data.samples import Subset
+from segtune.errors import SegtuneError
 from segtune.prompts import Prompts
 from segtune.segmenter import Segmenter, load
-from segtune.systems import SYSTEMS
+from segtune.systems import SYSTEMS, ZERO_SHOT, build_system
+from segtune.systems.base import System
 from segtune.types import Dataset, Resolution
 from segtune.vocabulary.templates import read_templates
 from segtune.zoo.cards import CARDS
@@ -37,7 +39,7 @@ def open_model(options: Namespace, prompts: Prompts | None = None) -> Segmenter:
     name = options.model
     if name is None:
         name = _default_model(prompts, getattr(options, "system", None))
-    templates = options.templates or (prompts.templates if prompts is not None else "single")
+    templates = options.templates or (prompts.templates if prompts is not None else None)
     model = load(name, templates=templates, tokenizer=options.tokenizer)
     if prompts is not None:
         prompts.check_model(model.backbone.name, model.backbone.fingerprint)
@@ -45,9 +47,31 @@ def open_model(options: Namespace, prompts: Prompts | None = None) -> Segmenter:
     return model
 
 
+def open_system(options: Namespace, model: Segmenter, prompts: Prompts | None) -> System | None:
+    """Returns the system of `--system` and `--set`; None where neither is given.
+
+    Raises:
+        SegtuneError: `--system` beside `--prompts`, or an option that the system does not have.
+    """
+    if options.system is None and not options.settings:
+        return None
+    if prompts is None:
+        name = options.system or ZERO_SHOT[model.backbone.kind]
+        return build_system(name, model.backbone, dict(options.settings))
+    if options.system is not None:
+        raise SegtuneError(
+            f"--prompts bring their own system ({prompts.system}); leave --system out"
+        )
+    system = build_system(
+        prompts.system, model.backbone, {**prompts.options, **dict(options.settings)}
+    )
+    system.load_learned(prompts.tensors)
+    return system
+
+
 def _default_model(prompts: Prompts | None, system: str | None) -> str:
     """Returns the model of the prompts, else a bundled one that the system runs on."""
-    if prompts is not None and prompts.model in CARDS:
+    if prompts is not None and all(part in CARDS for part in prompts.model.split("+")):
         return prompts.model
     if system is not None and CARDS[DEFAULT_MODEL].kind not in SYSTEMS[system].kinds:
         for card in CARDS.values():

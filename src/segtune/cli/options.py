@@ -57,6 +57,16 @@ def segment(parser: ArgumentParser) -> None:
         metavar="XYXY",
         help='masks for boxes in pixels: "left,top,right,bottom; ..."; or FILE.json',
     )
+    pointing.add_argument(
+        "--masks",
+        type=Path,
+        metavar="PATH",
+        help="name these masks by the words: a COCO .json, .npy, or index .png, or a folder of one "
+        "PNG per mask; for several images PATH/IMAGE/*.png; a CLIP names them",
+    )
+    parser.add_argument(
+        "--skip-empty", action="store_true", help="leave out those of --masks without a pixel"
+    )
     parser.add_argument(
         "--not",
         dest="negatives",
@@ -77,6 +87,7 @@ def segment(parser: ArgumentParser) -> None:
     )
     _model(parser)
     _prompts(parser)
+    _answering_system(parser)
     _resolution(parser)
 
 
@@ -89,7 +100,9 @@ def fit(parser: ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="replace an existing FILE")
     learners = [name for name in SYSTEMS if name not in ZERO_SHOT.values()]
     parser.add_argument(
-        "--system", choices=learners, help="default: ssprompt on a SEEM or SAM, rpn on a CLIP"
+        "--system",
+        choices=learners,
+        help="default: ssprompt on a SEEM or SAM, rpn on a CLIP, ovseg on proposals with a CLIP",
     )
     parser.add_argument(
         "--task",
@@ -145,7 +158,16 @@ def evaluate(parser: ArgumentParser) -> None:
     )
     _min_score(parser)
     parser.add_argument(
-        "--protocol", metavar="NAME", help="zero-shot protocol that tags classes seen or unseen"
+        "--protocol",
+        metavar="NAME",
+        help="benchmark, such as A-150 or PAS-20b, or zero-shot split, such as voc15-5; it chooses "
+        "the data set below DATA, its classes and the words",
+    )
+    parser.add_argument(
+        "--names",
+        metavar="STYLE",
+        help="how the model is told the classes: synonyms (pooled; default), joined, readable, or "
+        "your own words, a file or list in class order",
     )
     parser.add_argument("--limit", type=positive_int, metavar="N", help="the first N images only")
     parser.add_argument("--json", type=Path, metavar="FILE", help="all numbers and the protocol")
@@ -164,6 +186,7 @@ def evaluate(parser: ArgumentParser) -> None:
     _retention_data(parser)
     _model(parser)
     _prompts(parser)
+    _answering_system(parser)
     _resolution(parser)
 
 
@@ -301,6 +324,8 @@ COMMANDS = {
             "segtune segment photos/ --prompts street.safetensors --out street",
             "segtune segment 'photos/*.jpg' --vocab coco_80 --task instance --format overlay,coco",
             'segtune segment photo.jpg --points "120,80; 40,60,-" --vocab "car, tree" --model M',
+            'segtune segment photo.jpg --masks masks.json --vocab "car, tree"',
+            "segtune segment photos/ --vocab ade20k_150 --model ovseg.pth --set weight=0.6",
         ),
     ),
     "fit": Command(
@@ -316,6 +341,7 @@ COMMANDS = {
         evaluate,
         (
             "segtune evaluate photos/ --prompts street.safetensors --html report.html",
+            "segtune evaluate datasets --protocol A-847 --names joined --templates vild",
             "segtune evaluate VOC2012 --protocol voc15-5 --json voc.json",
             "segtune evaluate COCO --task instance --model M --csv classes.csv",
         ),
@@ -341,7 +367,7 @@ COMMANDS = {
     "vocabularies": Command(
         "list the built-in words, templates and protocols",
         vocabularies,
-        ("segtune vocabularies cityscapes_19", "segtune vocabularies voc15-5"),
+        ("segtune vocabularies cityscapes_19", "segtune vocabularies coco156-15:unseen"),
     ),
     "doctor": Command("check this installation", no_options),
 }
@@ -375,6 +401,15 @@ def _prompts(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--prompts", type=Path, metavar="FILE", help="what `segtune fit` has learned"
     )
+
+
+def _answering_system(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--system",
+        choices=[name for name, card in SYSTEMS.items() if card.learns.startswith("nothing")],
+        help="what answers without --prompts; default: by the kind of model",
+    )
+    _settings(parser, "option of the system that answers, such as weight=0.5; may be repeated")
 
 
 def _resolution(parser: ArgumentParser) -> None:

@@ -7,8 +7,9 @@ from argparse import Namespace
 from segtune.cli.tables import print_table
 from segtune.types import Vocabulary
 from segtune.vocabulary.builtin import builtin, builtin_names, describe, unknown_name
-from segtune.vocabulary.protocols import protocol_names, zero_shot
-from segtune.vocabulary.templates import read_templates, template_names
+from segtune.vocabulary.parse import read_vocabulary
+from segtune.vocabulary.protocols import Protocol, find_protocol, is_protocol, protocol_names
+from segtune.vocabulary.templates import ALSO_CALLED, read_templates, template_names
 
 
 def run(options: Namespace) -> int:
@@ -18,12 +19,12 @@ def run(options: Namespace) -> int:
         _print_names()
     elif name in builtin_names():
         _print_words(builtin(name))
-    elif name in protocol_names():
-        _print_words(zero_shot(name))
-    elif name in template_names():
+    elif is_protocol(name.partition(":")[0]):
+        _print_words(read_vocabulary(name))
+    elif name in (*template_names(), *ALSO_CALLED):
         print("\n".join(read_templates(name).sentences))
     else:
-        known = (*builtin_names(), *protocol_names(), *template_names())
+        known = (*builtin_names(), *protocol_names(), *template_names(), *ALSO_CALLED)
         raise unknown_name(name, known, what="vocabulary, template set or protocol")
     return 0
 
@@ -32,16 +33,29 @@ def _print_names() -> None:
     rows = [(name, str(len(builtin(name))), describe(name)) for name in builtin_names()]
     print_table(("--vocab", "classes", "about"), rows)
     print()
-    splits = [zero_shot(name) for name in protocol_names()]
-    rows = [
-        (split.name, str(len(split.ids_in("seen"))), str(len(split.ids_in("unseen"))))
-        for split in splits
-    ]
-    print_table(("--protocol", "seen", "unseen"), rows)
+    print_table(
+        ("--protocol", "classes", "seen", "unseen", "about"),
+        [_protocol_row(find_protocol(name)) for name in protocol_names()],
+    )
     print()
-    sets = [read_templates(name) for name in template_names()]
-    rows = [(each.name, str(len(each.sentences)), each.sentences[0]) for each in sets]
-    print_table(("--templates", "sentences", "first"), rows)
+    print_table(
+        ("--templates", "or", "sentences", "first"),
+        [
+            (each.name, _other_names(each.name), str(len(each.sentences)), each.sentences[0])
+            for each in map(read_templates, template_names())
+        ],
+    )
+
+
+def _other_names(templates: str) -> str:
+    return ", ".join(short for short, name in ALSO_CALLED.items() if name == templates)
+
+
+def _protocol_row(protocol: Protocol) -> tuple[str, ...]:
+    classes = protocol.classes()
+    groups = [len(classes.ids_in(group)) for group in ("seen", "unseen")]
+    counts = [str(count) if protocol.unseen else "" for count in groups]
+    return (protocol.name, str(len(classes)), *counts, protocol.about)
 
 
 def _print_words(vocabulary: Vocabulary) -> None:

@@ -87,14 +87,23 @@ def pair_by_stem(
 
 
 def pair_listed(
-    stems: Iterable[str], *, images: Path, labels: Path, list_file: Path
+    stems: Iterable[str], *, images: Path, labels: Path, list_file: Path, suffix: str = ".png"
 ) -> tuple[Record, ...]:
     """Returns one record per stem that a list file names; files are looked for when they are read.
+
+    Args:
+        stems: names of images and labels.
+        images: folder of JPEG images.
+        labels: folder of label files.
+        list_file: for the error message.
+        suffix: of the label files.
 
     Raises:
         DataError: the first image or label that the list names does not exist.
     """
-    records = tuple(Record(stem, images / f"{stem}.jpg", labels / f"{stem}.png") for stem in stems)
+    records = tuple(
+        Record(stem, images / f"{stem}.jpg", labels / f"{stem}{suffix}") for stem in stems
+    )
     for path in (records[0].image, records[0].label) if records else ():
         if path is not None and not path.is_file():
             raise DataError(f"{list_file} names {path.stem}, but {path} does not exist")

@@ -51,8 +51,7 @@ class InstanceScores:
         """
         if self.precision is None:
             return float("nan")
-        a, m = self._place(area, limit)
-        return _mean(self.precision[self._thresholds(iou), :, :, a, m], 2, class_ids)
+        return _mean(self._precisions(iou, area, limit), class_ids)
 
     def average_recall(
         self,
@@ -63,8 +62,7 @@ class InstanceScores:
         class_ids: Sequence[int] | None = None,
     ) -> float:
         """Returns AR, the mean recall over classes and overlap thresholds, like AP."""
-        a, m = self._place(area, limit)
-        return _mean(self.recall[self._thresholds(iou), :, a, m], 1, class_ids)
+        return _mean(self._recalls(iou, area, limit), class_ids)
 
     def summary(self) -> dict[str, float]:
         """Returns the headline numbers by their usual short names, the most important first.
@@ -88,15 +86,28 @@ class InstanceScores:
 
     def per_class(self) -> dict[str, np.ndarray]:
         """Returns the columns of the per-class table, (K,) each, the most important first."""
-        classes = range(len(self.class_names))
         columns = {}
         if self.precision is not None:
-            columns["AP"] = [self.average_precision(class_ids=[k]) for k in classes]
+            columns["AP"] = _means(self._precisions())
             for iou in self._known:
-                name = f"AP{round(100 * iou)}"
-                columns[name] = [self.average_precision(iou=iou, class_ids=[k]) for k in classes]
-        columns[f"AR@{self.limits[-1]}"] = [self.average_recall(class_ids=[k]) for k in classes]
-        return {name: np.array(values) for name, values in columns.items()}
+                columns[f"AP{round(100 * iou)}"] = _means(self._precisions(iou))
+        columns[f"AR@{self.limits[-1]}"] = _means(self._recalls())
+        return columns
+
+    def _precisions(
+        self, iou: float | None = None, area: str | None = None, limit: int | None = None
+    ) -> np.ndarray:
+        """Returns (T, R, K) at the thresholds asked for."""
+        assert self.precision is not None
+        a, m = self._place(area, limit)
+        return self.precision[..., a, m][self._thresholds(iou)]
+
+    def _recalls(
+        self, iou: float | None = None, area: str | None = None, limit: int | None = None
+    ) -> np.ndarray:
+        """Returns (T, K) at the thresholds asked for."""
+        a, m = self._place(area, limit)
+        return self.recall[..., a, m][self._thresholds(iou)]
 
     @property
     def _known(self) -> list[float]:
@@ -122,9 +133,19 @@ class InstanceScores:
         return self.areas.index(area), self.limits.index(limit)
 
 
-def _mean(values: np.ndarray, class_axis: int, class_ids: Sequence[int] | None) -> float:
-    """Returns the mean over all that is not NaN, of some classes; NaN where there is nothing."""
+def _mean(values: np.ndarray, class_ids: Sequence[int] | None = None) -> float:
+    """Returns the mean over all that is not NaN, of some classes; NaN where there is nothing.
+
+    Args:
+        values: classes are the last axis.
+    """
     if class_ids is not None:
-        values = values.take(list(class_ids), axis=class_axis)
+        values = values.take(list(class_ids), axis=-1)
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else float("nan")
+
+
+def _means(values: np.ndarray) -> np.ndarray:
+    """Returns (K,), `_mean` of every class alone."""
+    by_class = np.ascontiguousarray(np.moveaxis(values, -1, 0))
+    return np.array([_mean(of_class) for of_class in by_class])

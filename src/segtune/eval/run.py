@@ -16,6 +16,7 @@ from segtune.prompts import Prompts
 from segtune.segmenter import Segmenter
 from segtune.systems.base import System
 from segtune.types import Dataset, Resolution, Sample, Segmentation
+from segtune.vocabulary.scoring_map import ScoringMap
 
 
 def evaluate(
@@ -28,6 +29,7 @@ def evaluate(
     resolution: Resolution | None = None,
     seen_shift: float | None = None,
     min_score: float | None = None,
+    scoring: ScoringMap | None = None,
     examples: int | Sequence[str] = 6,
     progress: bool = True,
 ) -> EvaluationResult:
@@ -44,6 +46,8 @@ def evaluate(
         seen_shift: taken off the probabilities of classes tagged "seen"; None takes the system's
             value for prompts that were learned inductively, and 0 otherwise.
         min_score: of instances and panoptic segments; see `Segmenter.segment`.
+        scoring: the words to ask for in place of the class names, and what each counts as; see
+            `Protocol.scoring_map`.
         examples: pictures to keep, or their sample ids.
         progress: show a bar where the output is a terminal.
 
@@ -62,12 +66,19 @@ def evaluate(
     if seen_shift is None:
         inductive = prompts is not None and training.get("setting") == "inductive"
         seen_shift = float(prompts.options.get("seen_shift", 0.0)) if prompts and inductive else 0.0
-    seen_ids = dataset.vocabulary.ids_in("seen") if seen_shift else ()
+    scoring = scoring or ScoringMap.same_order(dataset.vocabulary, dataset.vocabulary)
+    if scoring.classes.names != dataset.vocabulary.names:
+        raise SegtuneError(
+            f"the words of {scoring.words.name} count as the classes of {scoring.classes.name}, "
+            f"but {dataset.name} has those of {dataset.vocabulary.name}"
+        )
+    words = scoring.words
+    seen_ids = words.ids_in("seen") if seen_shift else ()
 
     def predict(sample: Sample) -> Segmentation:
-        return model.segment(
+        answer = model.segment(
             sample,
-            dataset.vocabulary,
+            words,
             prompts=prompts,
             system=system,
             task=task,
@@ -76,6 +87,7 @@ def evaluate(
             seen_ids=seen_ids,
             seen_shift=seen_shift,
         )
+        return scoring.of_answer(answer)
 
     answering = system or model.system_for(prompts)
     templates = prompts.templates if prompts is not None else model.templates
@@ -89,7 +101,8 @@ def evaluate(
         weights=f"{model.backbone.name} ({model.backbone.fingerprint})",
         extra={"system": answering.name}
         | {"seen_shift": seen_shift, "crop_stride": asdict(resolution)["stride"]}
-        | ({} if min_score is None else {"min_score": min_score}),
+        | ({} if min_score is None else {"min_score": min_score})
+        | ({} if words.names == dataset.vocabulary.names else {"words": words.name}),
     )
     if task == "semantic":
         return evaluate_semantic(

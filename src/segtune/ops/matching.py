@@ -1,8 +1,9 @@
 """Which query answers for which annotated object: the cheapest one-to-one assignment.
 
 DETR's bipartite matching with the costs of Mask2Former and SEEM (class, binary cross-entropy and
-dice, the last two at points). Everything is float32 and without gradients; costs of other branches
-(forbidden pairs, other classes) are changed between `match_costs` and `assign`.
+dice, the last two at points) or of MaskFormer (focal for cross-entropy, at pixels). Everything is
+float32 and without gradients; costs of other branches (forbidden pairs, other classes) are changed
+between `match_costs` and `assign`.
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ def match_costs(
     class_weight: float = 2.0,
     mask_weight: float = 5.0,
     dice_weight: float = 5.0,
+    focal: bool = False,
 ) -> Tensor:
     """Returns (Q, N) float32: class_weight * -p + mask_weight * BCE + dice_weight * dice.
 
@@ -83,14 +85,15 @@ def match_costs(
         mask_logits: (Q, P), unbounded, at P points or pixels.
         class_ids: (N,) int64 in 0..K-1.
         masks: (N, P), bool or 0..1, at the same points.
+        focal: MaskFormer's focal loss in place of the binary cross-entropy.
     """
     class_probs = class_logits.float().softmax(-1)
-    bce, dice = mask_costs(mask_logits, masks)
-    return class_weight * -class_probs[:, class_ids] + mask_weight * bce + dice_weight * dice
+    pixel, dice = mask_costs(mask_logits, masks, focal=focal)
+    return class_weight * -class_probs[:, class_ids] + mask_weight * pixel + dice_weight * dice
 
 
 @torch.no_grad()
-def mask_costs(mask_logits: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+def mask_costs(mask_logits: Tensor, masks: Tensor, *, focal: bool = False) -> tuple[Tensor, Tensor]:
     """Returns mean binary cross-entropy and dice of every (query, target) pair, (Q, N) each.
 
     Dice is 1 - (2 * sum(p t) + 1) / (sum(p) + sum(t) + 1). Matrix products over the points keep
@@ -99,15 +102,21 @@ def mask_costs(mask_logits: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
     Args:
         mask_logits: (Q, P), unbounded.
         masks: (N, P), bool or 0..1.
+        focal: focal loss (Lin et al. 2017; alpha 0.25, gamma 2) in place of the cross-entropy.
     """
     with torch.autocast(mask_logits.device.type, enabled=False):
         logits, masks = mask_logits.float(), masks.float()
-        # -log σ(x) = softplus(x) - x, so the cross-entropy is softplus(x) - x t
-        bce = F.softplus(logits).sum(1, keepdim=True) - logits @ masks.T
         probs = logits.sigmoid()
+        if focal:
+            outside = 0.75 * probs**2 * F.softplus(logits)  # cost of a pixel that is not wanted
+            inside = 0.25 * (1 - probs) ** 2 * F.softplus(-logits)
+            pixel = outside.sum(1, keepdim=True) + (inside - outside) @ masks.T
+        else:
+            # -log σ(x) = softplus(x) - x, so the cross-entropy is softplus(x) - x t
+            pixel = F.softplus(logits).sum(1, keepdim=True) - logits @ masks.T
         shared = 2 * (probs @ masks.T) + 1
         sizes = probs.sum(1, keepdim=True) + masks.sum(1) + 1
-        return bce / max(logits.shape[1], 1), 1 - shared / sizes
+        return pixel / max(logits.shape[1], 1), 1 - shared / sizes
 
 
 def assign(costs: Sequence[Tensor]) -> list[Match]:

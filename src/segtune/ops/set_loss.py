@@ -1,13 +1,14 @@
 """The loss of models that predict a set of masks, and its targets.
 
-Hungarian matching, cross-entropy over all queries, binary cross-entropy and dice of the matched
-masks at sampled points: the settings of Mask2Former, X-Decoder and SEEM. MaskFormer's focal term is
-left out. All predictions and masks lie over the model input, padding included.
+Hungarian matching, cross-entropy over all queries, and two losses of matched masks. Mask2Former,
+X-Decoder and SEEM take binary cross-entropy and dice at sampled points (the defaults); MaskFormer
+takes focal and dice at every pixel (`MASKFORMER`). All predictions and masks lie over the model
+input, padding included.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,8 +18,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional as F
 
+from segtune.ops.mask_readers import AtCells, AtPixels, AtPoints, LossPoints, MaskReader
 from segtune.ops.matching import Match, assign, match_costs
-from segtune.ops.point_sampling import random_points, sample_points, uncertain_points
 from segtune.types import IGNORE, Instance
 
 
@@ -35,7 +36,9 @@ class SetLossConfig:
         importance: share of the points that are uncertain ones; the rest is uniform.
         dense: our choice, off in the official code: mask predictions with at most `num_points`
             pixels are compared at all of them, with the mean of the target inside each, which is
-            faster than sampling there and needs no randomness. Larger ones are sampled as always.
+            faster than sampling there and needs no randomness. Larger ones are compared as always.
+        focal: the mask loss is MaskFormer's focal one in place of binary cross-entropy, and masks
+            are compared at every pixel in place of points.
     """
 
     class_weight: float = 2.0
@@ -46,6 +49,7 @@ class SetLossConfig:
     oversample: float = 3.0
     importance: float = 0.75
     dense: bool = False
+    focal: bool = False
 
     def __post_init__(self) -> None:
         if self.num_points < 1 or self.oversample < 1 or not 0 <= self.importance <= 1:
@@ -53,6 +57,10 @@ class SetLossConfig:
                 f"num_points={self.num_points}, oversample={self.oversample}, importance="
                 f"{self.importance}; expected num_points >= 1, oversample >= 1, importance in 0..1"
             )
+
+
+MASKFORMER = SetLossConfig(class_weight=1.0, mask_weight=20.0, dice_weight=1.0, focal=True)
+"""The settings of MaskFormer, OVSeg, SimBaseline and ZegFormer."""
 
 
 @dataclass(frozen=True)
@@ -88,18 +96,6 @@ class SetPrediction(NamedTuple):
 
     class_logits: Tensor
     mask_logits: Tensor
-
-
-class LossPoints(NamedTuple):
-    """Points of one head for a loss without randomness; (x, y) in 0..1.
-
-    Attributes:
-        matching: (B, P, 2), or (1, P, 2) for all images.
-        losses: (M, P, 2) for the M matched masks, image by image, queries ascending in each.
-    """
-
-    matching: Tensor
-    losses: Tensor
 
 
 def targets_from_semantic(labels: Tensor) -> list[MaskTargets]:
@@ -202,7 +198,8 @@ def set_loss(
         heads: the last one is the final prediction; the losses of the i-th of the others (deep
             supervision) carry the suffix `_i`.
         targets: one per image, on the device of the predictions.
-        generator: draws the points; not needed with `points` or where `config.dense` applies.
+        generator: draws the points; not needed with `points` or where `config.dense` or
+            `config.focal` applies.
         points: one per head, in place of drawn ones.
 
     Raises:
@@ -210,13 +207,15 @@ def set_loss(
     """
     mask_logits = heads[-1].mask_logits
     every = _joined(targets)
-    readers: list[_AtCells | _AtPoints]
+    readers: list[MaskReader]
     if config.dense and points is None and mask_logits[0, 0].numel() <= config.num_points:
-        readers = [_AtCells(every.masks, mask_logits)] * len(heads)
+        readers = [AtCells(every.masks, mask_logits)] * len(heads)
+    elif config.focal:
+        readers = [AtPixels(every.masks, mask_logits)] * len(heads)
     elif points is not None:
-        readers = [_AtPoints(every.masks, config, generator, given) for given in points]
+        readers = [_at_points(every.masks, config, generator, given) for given in points]
     elif generator is not None:
-        readers = [_AtPoints(every.masks, config, generator)] * len(heads)
+        readers = [_at_points(every.masks, config, generator)] * len(heads)
     else:
         raise ValueError(
             "set_loss draws points but has no generator; pass generator=torch.Generator(), or "
@@ -242,7 +241,8 @@ def set_loss(
             )
             suffix = "" if i == len(heads) - 1 else f"_{i}"
             losses[f"loss_class{suffix}"] = config.class_weight * class_loss
-            mask_loss, dice_loss = bce_per_mask(logits, masks), dice_per_mask(logits, masks)
+            mask_loss = (focal_per_mask if config.focal else bce_per_mask)(logits, masks)
+            dice_loss = dice_per_mask(logits, masks)
             losses[f"loss_mask{suffix}"] = config.mask_weight * mask_loss.sum() / num_targets
             losses[f"loss_dice{suffix}"] = config.dice_weight * dice_loss.sum() / num_targets
     return losses
@@ -253,10 +253,36 @@ def bce_per_mask(mask_logits: Tensor, masks: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(mask_logits, masks, reduction="none").mean(1)
 
 
+def focal_per_mask(
+    mask_logits: Tensor, masks: Tensor, *, alpha: float = 0.25, gamma: float = 2.0
+) -> Tensor:
+    """Returns (M,) mean focal loss (Lin et al. 2017) of (M, P) logits and (M, P) masks in 0..1."""
+    bce = F.binary_cross_entropy_with_logits(mask_logits, masks, reduction="none")
+    probs = mask_logits.sigmoid()
+    missed = probs * (1 - masks) + (1 - probs) * masks  # 1 - p of the right answer
+    return ((alpha * masks + (1 - alpha) * (1 - masks)) * missed**gamma * bce).mean(1)
+
+
 def dice_per_mask(mask_logits: Tensor, masks: Tensor) -> Tensor:
     """Returns (M,) 1 - (2 * sum(p t) + 1) / (sum(p) + sum(t) + 1) of (M, P) logits and masks."""
     probs = mask_logits.sigmoid()
     return 1 - (2 * (probs * masks).sum(1) + 1) / (probs.sum(1) + masks.sum(1) + 1)
+
+
+def _at_points(
+    masks: Tensor,
+    config: SetLossConfig,
+    generator: torch.Generator | None,
+    given: LossPoints | None = None,
+) -> AtPoints:
+    return AtPoints(
+        masks,
+        num_points=config.num_points,
+        oversample=config.oversample,
+        importance=config.importance,
+        generator=generator,
+        given=given,
+    )
 
 
 class _Pairs(NamedTuple):
@@ -289,74 +315,12 @@ def _joined(targets: Sequence[MaskTargets]) -> MaskTargets:
     )
 
 
-class _AtCells:
-    """Compares masks at every pixel of the predictions; targets are means inside each pixel."""
-
-    def __init__(self, masks: Tensor, like: Tensor) -> None:
-        height, width = like.shape[-2:]
-        self.masks = F.adaptive_avg_pool2d(masks.float(), (height, width)).flatten(1)
-
-    def all_pairs(
-        self, mask_logits: Tensor, counts: Sequence[int]
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Per image: (Q, P) logits of all queries and (N, P) of its targets at the same places."""
-        yield from zip(mask_logits.flatten(2), self.masks.split(list(counts)), strict=True)
-
-    def matched(self, mask_logits: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """(M, P) logits and masks of the pairs of (M, h, w) logits with the targets `rows`."""
-        return mask_logits.flatten(1), self.masks[rows]
-
-
-class _AtPoints:
-    """Compares masks at points: uniform ones for the cost, mostly uncertain ones for the loss."""
-
-    def __init__(
-        self,
-        masks: Tensor,
-        config: SetLossConfig,
-        generator: torch.Generator | None,
-        given: LossPoints | None = None,
-    ) -> None:
-        self.masks, self.config, self.generator, self.given = masks, config, generator, given
-
-    def all_pairs(
-        self, mask_logits: Tensor, counts: Sequence[int]
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """As in `_AtCells`, at one set of points per image."""
-        num_images, device = len(mask_logits), mask_logits.device
-        if self.given is not None:
-            points = self.given.matching.expand(num_images, -1, -1)
-        else:
-            assert self.generator is not None
-            points = random_points(
-                num_images, self.config.num_points, generator=self.generator, device=device
-            )
-        masks = self.masks.split(list(counts))
-        for logits, targets, at in zip(mask_logits, masks, points, strict=True):
-            yield sample_points(logits, at[None]), sample_points(targets, at[None])
-
-    def matched(self, mask_logits: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """As in `_AtCells`, at points of their own for every pair."""
-        if self.given is not None:
-            points = self.given.losses
-        else:
-            assert self.generator is not None
-            points = uncertain_points(
-                mask_logits,
-                self.config.num_points,
-                generator=self.generator,
-                oversample=self.config.oversample,
-                importance=self.config.importance,
-            )
-        return sample_points(mask_logits, points), sample_points(self.masks[rows], points)
-
-
 @torch.no_grad()
 def _costs(
     head: SetPrediction,
     class_ids: Tensor,
     counts: Sequence[int],
-    reader: _AtCells | _AtPoints,
+    reader: MaskReader,
     config: SetLossConfig,
 ) -> list[Tensor]:
     """Returns the (Q, N) matching costs of every image."""
@@ -371,6 +335,7 @@ def _costs(
             class_weight=config.class_weight,
             mask_weight=config.mask_weight,
             dice_weight=config.dice_weight,
+            focal=config.focal,
         )
         for class_logits, ids, (logits, masks) in images
     ]

@@ -8,12 +8,8 @@ import torch
 from torch import Tensor
 
 from segtune.errors import SegtuneError
-from segtune.ops.postprocess import (
-    PixelLabels,
-    labels_to_segmentation,
-    log_sum_exp,
-    running_best,
-)
+from segtune.ops.pixel_labels import PixelLabels, log_sum_exp, running_best
+from segtune.ops.postprocess import labels_to_segmentation
 from segtune.ops.resize import bilinear
 from segtune.types import MaskPrediction, Segmentation, Vocabulary
 

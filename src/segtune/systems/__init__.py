@@ -25,6 +25,7 @@ SEEM = ("seem",)
 SEEM_AND_SAM = ("seem", "sam")
 SEEM_AND_SAMS = ("seem", "sam", "sam3")
 CLIP = ("clip-vit",)
+TWO_STAGE = ("two-stage",)
 
 
 SYSTEMS: Mapping[str, SystemCard] = {
@@ -46,6 +47,10 @@ SYSTEMS: Mapping[str, SystemCard] = {
     "vpt": SystemCard(CLIP, "static prompts (variant=deep or shallow), linear head"),
     "lora": SystemCard(CLIP, "low-rank adaptation of the image tower, linear head"),
     "lpm": SystemCard(CLIP, "the linear head alone"),
+    "ovseg": SystemCard(TWO_STAGE, "mask prompts: tokens for the blank patches of a region"),
+    "simbaseline": SystemCard(TWO_STAGE, "word vectors before the class names"),
+    "zegformer": SystemCard(TWO_STAGE, "nothing: ZegFormer's regions and fusion"),
+    "two-stage": SystemCard(TWO_STAGE, "nothing: proposals and CLIP as they come"),
     "dense-clip": SystemCard(CLIP, "nothing: patches of the last layer against the words"),
 }
 """Name -> what is learned on what."""
@@ -55,6 +60,7 @@ ZERO_SHOT: Mapping[str, str] = {
     "seem": "seem",
     "sam": "sam",
     "sam3": "sam3",
+    "two-stage": "two-stage",
 }
 """Kind of frozen model -> the system that answers without learned prompts."""
 
@@ -76,8 +82,11 @@ def systems_for(kind: str) -> list[str]:
         >>> systems_for("clip-vit")
         ['rpn', 'zegclip', 'vpt', 'lora', 'lpm']
     """
-    nothing = ZERO_SHOT.values()
-    return [name for name, card in SYSTEMS.items() if kind in card.kinds and name not in nothing]
+    return [
+        name
+        for name, card in SYSTEMS.items()
+        if kind in card.kinds and not card.learns.startswith("nothing")
+    ]
 
 
 def build_system(
@@ -121,6 +130,12 @@ def build_system(
 
         sam3 = sam_config.configure(sam_config.Sam3PromptConfig, name, options)
         return PromptedSam3(model, sam3, name=name, seed=seed)
+    if backbone.kind == "two-stage":
+        from segtune.systems.ovseg import PromptedTwoStage
+        from segtune.systems.ovseg.config import configure as configure_two_stage
+
+        two_stage = configure_two_stage(name, model, options)
+        return PromptedTwoStage(model, two_stage, name=name, seed=seed)
     if name == "dense-clip":
         from segtune.systems.rpn.dense_clip import DenseClip, DenseClipConfig
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from segtune.errors import WeightsError
 from segtune.ops.set_loss import MaskTargets
-from segtune.types import Features, Geometry, MaskPrediction
+from segtune.types import Features, Geometry, MaskPrediction, Vocabulary
 
 
 @dataclass(frozen=True)
@@ -31,17 +31,28 @@ class Words:
         names: of the K classes, negatives included; prompts that are learned per class find their
             rows by it. Empty where nobody asks.
         background: (k,), what "none of them" is for models that compare it with a word.
+        vocabulary: what the classes are, for systems that embed names in their own way or treat
+            classes tagged "seen" apart; None where nobody asks.
     """
 
     embeds: Tensor
     num_negatives: int = 0
     names: tuple[str, ...] = ()
     background: Tensor | None = None
+    vocabulary: Vocabulary | None = None
 
     def subset(self, ids: Sequence[int]) -> Words:
         """Returns the words of the given class ids, without negatives."""
         names = tuple(self.names[i] for i in ids) if self.names else ()
-        return Words(self.embeds[list(ids)], names=names, background=self.background)
+        vocabulary = self.vocabulary
+        if vocabulary is not None:
+            vocabulary = replace(vocabulary.subset(tuple(ids)), negatives=())
+        return Words(
+            self.embeds[list(ids)],
+            names=names,
+            background=self.background,
+            vocabulary=vocabulary,
+        )
 
 
 @dataclass(frozen=True)
@@ -82,6 +93,10 @@ class System(nn.Module, ABC):
         Args:
             pixels: (B, 3, H, W) float, 0..255 RGB, H and W multiples of `self.stride`.
         """
+
+    def encode_for_loss(self, pixels: Tensor) -> Features:
+        """Returns what `loss` needs of the frozen model, where that is less than `encode` gives."""
+        return self.encode(pixels)
 
     @abstractmethod
     def predict(
@@ -135,6 +150,13 @@ class System(nn.Module, ABC):
         if wrong:
             raise WeightsError(f"the prompts do not fit {self.name}: {', '.join(wrong)}")
         self.prompts.load_state_dict(dict(tensors))
+
+    def encoding(self) -> dict[str, Any]:
+        """Returns the plain values that the result of `encode` depends on, besides the model.
+
+        Fits of systems with equal values share the features on disk.
+        """
+        return {"system": self.name} | self.config_values()
 
     def config_values(self) -> dict[str, Any]:
         """Returns the config as plain values for a file header."""

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import yaml
 
 from segtune.data.formats import open_dataset
+from segtune.data.protocols import open_for
 from segtune.data.samples import Subset
 from segtune.errors import SegtuneError
 from segtune.eval.run import evaluate
@@ -25,8 +26,8 @@ from segtune.ops.files import atomic_write
 from segtune.prompts import Prompts
 from segtune.segmenter import Segmenter, load
 from segtune.train.fit import FitConfig, fit
-from segtune.types import Dataset, Sample, Vocabulary
-from segtune.vocabulary.protocols import zero_shot
+from segtune.types import Dataset
+from segtune.vocabulary.protocols import find_protocol
 
 Select = Literal["last", "best_seen", "best_unseen"]
 PROMPTS, METRICS, EVALUATIONS = "prompts.safetensors", "metrics.json", "evaluations.jsonl"
@@ -61,7 +62,7 @@ class Recipe:
         system: a name in `segtune.systems.SYSTEMS`.
         data: what `open_dataset` reads.
         split, layout: of the training data.
-        protocol: zero-shot split whose seen and unseen tags the classes get, such as "voc15-5".
+        protocol: whose classes are learned and scored, with its tags, such as "voc15-5".
         model: frozen model by name or path.
         options: fields of the system's config.
         templates: sentences around class names.
@@ -202,40 +203,21 @@ class _Scored:
         return metrics
 
 
-@dataclass
-class _Tagged:
-    """A dataset whose classes carry the tags of a zero-shot protocol."""
-
-    dataset: Dataset
-    vocabulary: Vocabulary
-    name: str
-    split: str
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, index: int) -> Sample:
-        return self.dataset[index]
-
-    def sample_id(self, index: int) -> str:
-        return self.dataset.sample_id(index)
-
-
-def with_protocol(dataset: Dataset, protocol: str) -> Dataset:
-    """Returns the dataset with seen and unseen tags; its classes must be those of the protocol."""
-    vocabulary = zero_shot(protocol)
-    if vocabulary.names != dataset.vocabulary.names:
-        raise SegtuneError(
-            f"protocol {protocol} has {len(vocabulary)} classes ({vocabulary.names[0]}, ...) but "
-            f"{dataset.name} has {len(dataset.vocabulary)} ({dataset.vocabulary.names[0]}, ...); "
-            "choose the protocol of this data set"
-        )
-    return _Tagged(dataset, vocabulary, f"{dataset.name} ({protocol})", dataset.split)
-
-
 def _open(recipe: Recipe, data: str, split: str) -> Dataset:
-    dataset = open_dataset(data, layout=recipe.layout, split=split)
-    return with_protocol(dataset, recipe.protocol) if recipe.protocol else dataset
+    """Returns a split of the data with the tags of the protocol.
+
+    Raises:
+        SegtuneError: the protocol asks for other words than it scores, which nothing can learn.
+    """
+    if recipe.protocol is None:
+        return open_dataset(data, layout=recipe.layout, split=split)
+    protocol = find_protocol(recipe.protocol)
+    if protocol.asked != protocol.scored:
+        raise SegtuneError(
+            f"protocol {protocol.name} scores {protocol.scored} by the words of {protocol.asked} "
+            "and is for `segtune evaluate` only; name another protocol in the recipe"
+        )
+    return open_for(protocol, data, layout=recipe.layout, split=split)
 
 
 def read_recipe(path: Path | str, *, overrides: Mapping[str, Any] | None = None) -> Recipe:

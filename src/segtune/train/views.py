@@ -217,7 +217,7 @@ def on_device(masks: MaskTargets, device: torch.device) -> MaskTargets:
 
 def encode(system: System, views: Sequence[View]) -> Features:
     """Returns the frozen features of a batch of views."""
-    return system.encode(torch.stack([view.pixels for view in views]).to(system.device))
+    return system.encode_for_loss(torch.stack([view.pixels for view in views]).to(system.device))
 
 
 def labels_of(system: System, views: Sequence[View]) -> Tensor:

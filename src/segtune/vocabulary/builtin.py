@@ -14,11 +14,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, Literal, get_args
 
 from segtune.errors import SegtuneError
 from segtune.types import Concept, Vocabulary
 from segtune.vocabulary.entries import concept_from
+
+NameStyle = Literal["synonyms", "joined", "readable"]
+"""How the classes of a benchmark are called; see `builtin`."""
 
 
 @cache
@@ -29,7 +32,7 @@ def builtin_names() -> tuple[str, ...]:
 
 
 @cache
-def builtin(name: str, *, join_synonyms: bool = False) -> Vocabulary:
+def builtin(name: str, *, names: NameStyle = "synonyms") -> Vocabulary:
     """Returns the built-in vocabulary `name`.
 
     Where two classes of ADE20K share their first word ("pot" and "pot, flowerpot"), the one with
@@ -37,17 +40,35 @@ def builtin(name: str, *, join_synonyms: bool = False) -> Vocabulary:
 
     Args:
         name: one of `builtin_names()`.
-        join_synonyms: give each class one name with its synonyms in it, as "road, route"; this is
-            what OVSeg and SimBaseline hand to the text encoder.
+        names: how classes are called:
+            "synonyms" gives each comma-separated name to the text encoder and pools them with all
+            templates, as ZegFormer does;
+            "joined" makes them one name, as "road, route", as OVSeg and SimBaseline do;
+            "readable" writes run-together and suffixed names as English ("dining table", "sky" for
+            "sky-other"), which no published number does.
 
     Example:
         >>> builtin("voc_20").names[:3], len(builtin("ade20k_847"))
         (('aeroplane', 'bicycle', 'bird'), 847)
+        >>> builtin("ade20k_150", names="joined").names[6]
+        'road, route'
     """
+    if names not in get_args(NameStyle):
+        raise SegtuneError(f"names={names!r} is not known; use {', '.join(get_args(NameStyle))}")
     concepts = [concept_from(entry) for entry in _read(name)["classes"]]
-    if join_synonyms:
+    if names == "joined":
         concepts = [replace(c, name=", ".join(c.names), synonyms=()) for c in concepts]
-    return Vocabulary(tuple(_without_repeats(concepts)), name=name)
+    if names == "readable":
+        readable = _readable_names()
+        concepts = [replace(c, name=readable.get(c.name, c.name)) for c in concepts]
+    called = name if names == "synonyms" else f"{name}, {names}"
+    return Vocabulary(tuple(_without_repeats(concepts)), name=called)
+
+
+@cache
+def _readable_names() -> dict[str, str]:
+    file = resources.files("segtune.vocabulary").joinpath("readable_names.json")
+    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def describe(name: str) -> str:

@@ -4,7 +4,8 @@
 |---|---|
 | `"road, car \\| automobile, !shadow"` | classes with synonyms after `\\|`, a negative after `!` |
 | `"ade20k_150"` | a built-in list, see `segtune vocabularies` |
-| `"voc15-5"` | the list of a zero-shot protocol, with seen and unseen classes |
+| `"A-150"`, `"PC-59"` | the words of a benchmark |
+| `"voc15-5"`, `"coco156-15:seen"` | a zero-shot protocol with seen and unseen classes, or one group |
 | `classes.txt` | one class per line, synonyms after `\\|`, comments after `#` |
 | `classes.json`, `classes.yaml` | a list, or `{classes: [...], negatives: [...]}`; entries are words or mappings with name, synonyms, kind, group, color |
 | a sequence | words, mappings or concepts |
@@ -18,14 +19,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 from segtune.errors import SegtuneError
 from segtune.ops.files import atomic_write
 from segtune.types import Concept, Vocabulary
 from segtune.vocabulary.builtin import builtin, builtin_names, unknown_name
 from segtune.vocabulary.entries import comma_list, vocabulary_from, vocabulary_of
-from segtune.vocabulary.protocols import protocol_names, zero_shot
+from segtune.vocabulary.protocols import Group, find_protocol, is_protocol, zero_shot
 
 FILE_TYPES = (".txt", ".json", ".yaml", ".yml")
 
@@ -58,8 +59,11 @@ def read_vocabulary(spec: VocabularySpec, *, name: str | None = None) -> Vocabul
     text = spec.strip()
     if text in builtin_names():
         return builtin(text)
-    if text in protocol_names():
-        return zero_shot(text)
+    if is_protocol(text):
+        return find_protocol(text).words()
+    protocol, _, group = text.rpartition(":")
+    if group in get_args(Group) and is_protocol(protocol):
+        return zero_shot(protocol, cast(Group, group))
     if Path(text).suffix.lower() in FILE_TYPES and "\n" not in text:
         return _from_file(Path(text), name=name)
     if re.fullmatch(r"\w+_\d+", text) and difflib.get_close_matches(text, builtin_names()):

@@ -2,7 +2,8 @@
 
 The built-in sets are in `vocabulary/sentences.json`: "name" (the bare name), "single", the sets of
 CLIP (`imagenet_80`), ViLD (`vild_14`, `vild_63`), RPN (`rpn_voc`, `rpn_15`), OVSeg, SimBaseline and
-ZegFormer. `{}` is the class name; `{article}`, as in `vild_63`, becomes "a" or "an" to fit it.
+ZegFormer. `{}` is the class name; `{article}`, as in `vild_63`, becomes "a" or "an" to fit it. The
+names that the released code of these systems uses are known too (`ALSO_CALLED`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,16 @@ from segtune.errors import SegtuneError
 from segtune.types import TemplateSet
 from segtune.vocabulary.builtin import unknown_name
 from segtune.vocabulary.parse import FILE_TYPES, parse_json, parse_yaml, read_text
+
+ALSO_CALLED = {
+    "vild": "vild_14",
+    "imagenet": "imagenet_80",
+    "zegformer": "zegformer_single",
+    "zegformer_8": "zegformer_select_8",
+    "imagenet_select": "zegformer_select_8",
+    "zegformer_32": "zegformer_clip_branch_32",
+}
+"""Short name -> built-in set; the first two are what OVSeg and SimBaseline call them."""
 
 TemplateSpec = str | Path | TemplateSet | Sequence[str]
 
@@ -51,8 +62,9 @@ def read_templates(spec: TemplateSpec) -> TemplateSet:
         return _from_file(spec)
     if not isinstance(spec, str):
         return TemplateSet("custom", tuple(spec))
-    if spec in _builtin_sets():
-        return _builtin_sets()[spec]
+    name = ALSO_CALLED.get(spec, spec)
+    if name in _builtin_sets():
+        return _builtin_sets()[name]
     if "{}" in spec:
         return TemplateSet("custom", (spec,))
     if Path(spec).suffix.lower() in FILE_TYPES:

@@ -9,7 +9,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -69,6 +69,23 @@ def make_optimizers(
         others, lr=rates.adamw, betas=(0.9, 0.98), weight_decay=0.0, fused=True
     )
     return {"muon": muon, "adamw": adamw}
+
+
+def split_parameters(
+    model: nn.Module, tables: Collection[str]
+) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Returns the weight matrices of linear layers, and all other trained parameters.
+
+    Args:
+        tables: last parts of the names of parameters that are matrices in shape only.
+    """
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            is_matrix = parameter.ndim == 2 and name.rpartition(".")[2] not in tables
+            (matrices if is_matrix else others).append(parameter)
+    return matrices, others
 
 
 def train(

@@ -10,15 +10,12 @@ of clicks, where the query that answers best learns the mask and to be the one t
 
 from __future__ import annotations
 
-import argparse
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segtune.backbones.clip_vit import ClipVit
@@ -34,16 +31,18 @@ from segtune.train.checkpoints import read_state
 from segtune.types import Dataset, Vocabulary
 from segtune.vocabulary.embeddings import embed_vocabulary
 from segtune.vocabulary.templates import read_templates
-from segtune.zoo.loop import CHECKPOINT, Rates, make_optimizers, train
-from segtune.zoo.seem_batch import Batch, Batches
+from segtune.zoo.command import run_command
+from segtune.zoo.dense_words import pixel_loss, seen_classes
+from segtune.zoo.loop import CHECKPOINT, Rates, make_optimizers, split_parameters, train
+from segtune.zoo.scene_batch import Batch, Batches
 from segtune.zoo.seem_prompts import prompt_losses
 from segtune.zoo.seem_recipe import SeemRecipe, make_recipe, read_recipe
 
 log = logging.getLogger(__name__)
 
 MODEL = "model"
-DENSE_SCALE = 20.0
-"""Factor of the cosine similarities between words and single pixels."""
+TABLES = ("query_content", "query_position", "level_embeds")
+"""Parameters that are matrices in shape only: one row per query or level."""
 
 
 class Trainee(nn.Module):
@@ -84,34 +83,18 @@ class Trainee(nn.Module):
             for kind in ("class", "mask", "dice")
         }
         if recipe.dense_weight:
-            losses["pixel"] = recipe.dense_weight * self._pixel_loss(mask_features, batch.labels)
+            losses["pixel"] = recipe.dense_weight * pixel_loss(
+                mask_features,
+                batch.labels,
+                self.pixel_head,
+                self.text[:-1],
+                pixels_per_image=recipe.pixels_per_image,
+            )
         if recipe.prompt_weight:
             found = prompt_losses(seem, memory, batch.prompts)
             losses |= {name: recipe.prompt_weight * value for name, value in found.items()}
         losses["_logit_scale"] = seem.decoder.logit_scale.exp().detach()
         return losses
-
-    def _pixel_loss(self, mask_features: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy of single cells against the words; rare classes are drawn more often."""
-        cells = _labels_of_cells(labels, mask_features.shape[-2:]).flatten(1)  # (B, h w)
-        rows, picked = [], []
-        for image, own in enumerate(cells):
-            counts = torch.bincount(own[own >= 0], minlength=len(self.text))
-            odds = torch.where(own >= 0, counts.clamp(min=1)[own.clamp(min=0)] ** -0.5, 0.0)
-            if odds.sum() == 0:
-                continue
-            index = torch.multinomial(odds, self.recipe.pixels_per_image, replacement=True)
-            rows.append(mask_features[image].flatten(1).T[index])
-            picked.append(own[index])
-        if not rows:
-            return mask_features.sum() * 0
-        embeds = F.normalize(self.pixel_head(torch.cat(rows)), dim=-1)
-        return F.cross_entropy(DENSE_SCALE * embeds @ self.text[:-1].T, torch.cat(picked))
-
-
-def _labels_of_cells(labels: Tensor, size: torch.Size) -> Tensor:
-    stride = labels.shape[-2] // size[0]
-    return labels[:, stride // 2 :: stride, stride // 2 :: stride]
 
 
 def run(
@@ -138,7 +121,7 @@ def run(
         out,
         settings=recipe.to_dict(),
         model=trainee,
-        optimizers=make_optimizers(*_matrices(trainee), rates),
+        optimizers=make_optimizers(*split_parameters(trainee, TABLES), rates),
         rates=rates,
         num_steps=recipe.num_steps,
         batch_at=Batches(dataset, recipe, class_ids),
@@ -175,10 +158,9 @@ def make_trainee(recipe: SeemRecipe, dataset: Dataset) -> tuple[Trainee, list[in
     if recipe.init is not None:
         start = cast(Seem, load_backbone(recipe.init, device="cpu"))
         seem.load_state_dict(start.state_dict())
-    vocabulary = dataset.vocabulary
-    class_ids = [i for i, concept in enumerate(vocabulary) if concept.group != "unseen"]
+    class_ids, vocabulary = seen_classes(dataset.vocabulary)
     templates = read_templates(recipe.templates)
-    embeds = embed_vocabulary(seem, vocabulary.subset(class_ids), templates, use_cache=False)
+    embeds = embed_vocabulary(seem, vocabulary, templates, use_cache=False)
     nothing = Vocabulary.of(recipe.background)
     background = embed_vocabulary(seem, nothing, templates, use_cache=False)[0]
     return Trainee(seem, Words(embeds, background=background), recipe), class_ids
@@ -225,40 +207,17 @@ def build_seem(recipe: SeemRecipe, clip: ClipVit) -> Seem:
     return seem
 
 
-def _matrices(trainee: Trainee) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Returns the weight matrices of linear layers, and all other trained parameters."""
-    matrices: list[nn.Parameter] = []
-    others: list[nn.Parameter] = []
-    tables = {"query_content", "query_position", "level_embeds"}
-    for name, parameter in trainee.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        is_matrix = parameter.ndim == 2 and name.rpartition(".")[2] not in tables
-        (matrices if is_matrix else others).append(parameter)
-    return matrices, others
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the training from the command line."""
-    parser = argparse.ArgumentParser(prog="python -m segtune.zoo.train_seem", description=__doc__)
-    parser.add_argument("recipe", type=Path, nargs="?", help="YAML file: recipes/zoo/seem.yaml")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--resume", action="store_true", help="continue the run in --out")
-    parser.add_argument("--seed", type=int, help="in place of the recipe's")
-    parser.add_argument(
-        "--export", type=Path, help="only write the last checkpoint of --out to this model folder"
+    run_command(
+        arguments,
+        module="segtune.zoo.train_seem",
+        description=__doc__,
+        example="recipes/zoo/seem.yaml",
+        read_recipe=read_recipe,
+        run=run,
+        export_run=export_run,
     )
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    if options.export:
-        print(f"wrote {export_run(options.out, options.export)}")
-        return
-    if options.recipe is None:
-        parser.error("give a recipe, for example recipes/zoo/seem.yaml")
-    recipe = read_recipe(options.recipe)
-    if options.seed is not None:
-        recipe = replace(recipe, seed=options.seed)
-    print(f"wrote {run(recipe, out=options.out, resume=options.resume)}")
 
 
 if __name__ == "__main__":

@@ -19,14 +19,12 @@ def test_challenge(tmp_path: Path, parent: str) -> None:
     assert dataset[0].id == "ADE_00000001"
 
 
-@pytest.mark.parametrize("parent", ["", "ADE20K_2021_17_01"])
-def test_full_release_has_16_bit_maps(tmp_path: Path, parent: str) -> None:
-    raw = trees.ade20k_full(tmp_path / parent)
-    assert ade20k.splits(tmp_path) == ("val",)
+@pytest.mark.parametrize("parent", ["", "ADEChallengeData2016"])
+def test_prepared_maps_are_read_where_there_are_no_others(tmp_path: Path, parent: str) -> None:
+    raw = trees.ade20k_prepared(tmp_path / parent)
     dataset = ade20k.read(tmp_path)
-    assert (dataset.name, len(dataset.vocabulary)) == ("ade20k_847", 847)
-    semantic = dataset[0].semantic
-    assert semantic is not None
-    assert semantic[0, :2].tolist() == [IGNORE, 255]
-    assert semantic.max() == 846
-    assert (semantic == np.where(raw == 65535, IGNORE, raw)).all()
+    assert (dataset.name, dataset.split) == ("ade20k_150", "val")
+    assert (dataset[0].semantic == np.where(raw == 255, IGNORE, raw)).all()
+    published = trees.ade20k(tmp_path / parent)
+    both = ade20k.read(tmp_path, split="train")
+    assert (both[0].semantic == np.where(published == 0, IGNORE, published - 1)).all()

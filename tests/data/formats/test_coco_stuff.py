@@ -9,8 +9,9 @@ from segtune.vocabulary.builtin import builtin, category_ids
 from tests.data import trees
 
 
-def test_prepared_maps(tmp_path: Path) -> None:
-    raw = trees.coco_stuff(tmp_path, published=False)
+@pytest.mark.parametrize("parent", ["", "coco", "coco_stuff164k"])
+def test_prepared_maps(tmp_path: Path, parent: str) -> None:
+    raw = trees.coco_stuff(tmp_path / parent, published=False)
     dataset = coco_stuff.read(tmp_path)
     assert (dataset.split, dataset[0].id) == ("val", "000000000139")
     assert (dataset[0].semantic == np.where(raw == 255, IGNORE, raw)).all()

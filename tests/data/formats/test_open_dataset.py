@@ -16,6 +16,7 @@ TREES = {
     "bdd100k": trees.bdd100k,
     "mapillary": trees.mapillary,
     "ade20k": trees.ade20k,
+    "ade20k_full": trees.ade20k_full,
     "voc": trees.voc,
     "context": trees.context_alphabetical,
     "coco_stuff": lambda root: trees.coco_stuff(root, published=False),

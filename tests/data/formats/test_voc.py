@@ -31,6 +31,19 @@ def test_background_as_a_class(tmp_path: Path) -> None:
     assert (asked[0].semantic == dataset[0].semantic).all()
 
 
+def test_prepared_maps_are_read_where_there_are_no_others(tmp_path: Path) -> None:
+    raw = trees.voc_prepared(tmp_path)
+    assert voc.splits(tmp_path) == ("val",)
+    dataset = voc.read(tmp_path)
+    assert (dataset.name, len(dataset)) == ("voc_20", 1)
+    assert (dataset[0].semantic == np.where(raw == 255, IGNORE, raw)).all()
+    with pytest.raises(DataError, match="has no background; add SegmentationClassAug/"):
+        voc.read(tmp_path, background="class")
+    published = trees.voc(tmp_path)
+    both = voc.read(tmp_path, split="val", background="class")
+    assert (both[0].semantic == np.where(published == 255, IGNORE, published)).all()
+
+
 def test_lists(tmp_path: Path) -> None:
     trees.voc(tmp_path)
     assert voc.splits(tmp_path) == ("train", "train_aug", "val")

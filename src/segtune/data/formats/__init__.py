@@ -40,9 +40,12 @@ _LAYOUTS = (
     Layout("acdc", "rgb_anon/<condition>/<split>/ with gt/<condition>/<split>/"),
     Layout("bdd100k", "images/10k/<split>/ with labels/sem_seg/masks/<split>/"),
     Layout("mapillary", "training/images/ with training/labels/, and config.json of Vistas v1.2"),
-    Layout("ade20k", "images/<split>/ with annotations/<split>/ of ADEChallengeData2016 or full"),
+    Layout("ade20k", "ADEChallengeData2016 with images/<split>/ and annotations/<split>/"),
+    Layout(
+        "ade20k_full", "ADE20K_2021_17_01 with images/ADE/<split>/ or images_detectron2/<split>/"
+    ),
     Layout("voc", "VOC2012 with JPEGImages/, SegmentationClass[Aug]/ and lists"),
-    Layout("context", "VOC2010 with SegmentationClassContext/ or annotations_detectron2/"),
+    Layout("context", "VOC2010 with trainval/*.mat, SegmentationClassContext/ or prepared maps"),
     Layout("coco_stuff", "images/<split>2017 with *_labelTrainIds.png or stuffthingmaps/"),
     Layout("coco_instances", "annotations/instances_<split>.json, or any such JSON file"),
     Layout("coco_panoptic", "annotations/panoptic_<split>.json with id PNGs, or the JSON file"),
@@ -108,6 +111,13 @@ def dataset_splits(spec: str | Path, *, layout: str | None = None) -> tuple[str,
         return synthetic.splits()
     path = Path(place)
     return _choose(path, layout).module().splits(path)
+
+
+def looks_like(spec: str | Path, layout: str) -> bool:
+    """Returns whether there are files at a path that can be read in a layout."""
+    place, _ = _take_apart(str(spec))
+    module = next(entry for entry in _LAYOUTS if entry.name == layout).module()
+    return Path(place).exists() and module.detect(Path(place)) > 0
 
 
 def _take_apart(spec: str) -> tuple[str, dict[str, str]]:

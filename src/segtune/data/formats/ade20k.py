@@ -1,13 +1,11 @@
-"""ADE20K: the 150 classes of the challenge, and the 847 classes of the full data set.
+"""ADE20K with the 150 classes of the challenge.
 
     ADEChallengeData2016/images/{training,validation}/*.jpg
-    ADEChallengeData2016/annotations/{training,validation}/*.png         0 unlabelled, then i + 1
+    ADEChallengeData2016/annotations/{training,validation}/*.png            0 unlabelled, then i + 1
+    ADEChallengeData2016/annotations_detectron2/{training,validation}/*.png i, 255 unlabelled
 
-    ADE20K_2021_17_01/images_detectron2/{training,validation}/*.jpg
-    ADE20K_2021_17_01/annotations_detectron2/{training,validation}/*.tif 16-bit, 65535 unlabelled
-
-The second tree is what the preparation script of the open-vocabulary benchmarks makes of the full
-release; the raw `*_seg.png` of that release are not read.
+The published maps are read where both kinds are there. The 847 classes of the full data set are in
+`ade20k_full.py`.
 """
 
 from __future__ import annotations
@@ -28,21 +26,21 @@ from segtune.data.samples import IndexedDataset, Record, SemanticLoader
 from segtune.types import Vocabulary
 from segtune.vocabulary.builtin import builtin
 
-ROOTS = {"ade20k_150": "ADEChallengeData2016", "ade20k_847": "ADE20K_2021_17_01"}
+ROOT = "ADEChallengeData2016"
+PUBLISHED, PREPARED = "annotations", "annotations_detectron2"
 
 
 def detect(path: Path) -> float:
-    """Returns 1 for the folder of either release or its parent, 0.6 for the same tree unnamed."""
-    root, is_full = _root(path)
+    """Returns 1 for the folder of the challenge or its parent, 0.6 for the same tree unnamed."""
     if not splits(path):
         return 0.0
-    return 1.0 if is_full or root.name.startswith("ADE") else 0.6
+    return 1.0 if _root(path).name.startswith("ADE") else 0.6
 
 
 def splits(path: Path) -> tuple[str, ...]:
     """Returns the splits that have both images and labels."""
     found = []
-    images, labels = _folders(path)
+    images, labels = _root(path) / "images", _labels(path)
     for split in find_splits(images, labels):
         folder = split_folder(images, split)
         if folder is not None and folder.name in ("training", "validation"):
@@ -50,36 +48,34 @@ def splits(path: Path) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _root(path: Path) -> tuple[Path, bool]:
-    """Returns the folder of the release, and whether it is the full one."""
-    places = [path, *(path / name for name in ROOTS.values())]
-    root = next((p for p in places if (p / "images_detectron2").is_dir()), None)
-    if root is not None:
-        return root, True
-    return next((p for p in places if (p / "images").is_dir()), path), False
+def _root(path: Path) -> Path:
+    return next((p for p in (path, path / ROOT) if (p / "images").is_dir()), path)
 
 
-def _folders(path: Path) -> tuple[Path, Path]:
-    root, is_full = _root(path)
-    ending = "_detectron2" if is_full else ""
-    return root / f"images{ending}", root / f"annotations{ending}"
+def _labels(path: Path) -> Path:
+    root = _root(path)
+    return root / (PUBLISHED if (root / PUBLISHED).is_dir() else PREPARED)
 
 
 def read(
     path: Path, *, split: str | None = None, vocabulary: Vocabulary | None = None
 ) -> IndexedDataset[Record]:
-    """Returns one split of ADE20K with 150 or 847 classes, by the tree at `path`.
+    """Returns one split of ADE20K with 150 classes.
 
     Args:
-        path: `ADEChallengeData2016`, `ADE20K_2021_17_01`, or a folder with one of the two.
+        path: `ADEChallengeData2016` or the folder that holds it.
         split: "train" or "val".
         vocabulary: other names for the classes.
     """
     split = choose_split(splits(path), split, path=path)
-    is_full = _root(path)[1]
-    name = "ade20k_847" if is_full else "ade20k_150"
+    name = "ade20k_150"
     names = named_as(builtin(name), vocabulary, layout=name)
-    values = ValueMap.plain(847) if is_full else ValueMap.of_values(range(1, 151), ignored=(0,))
-    images, labels = (split_folder(folder, split) or folder for folder in _folders(path))
-    records = pair_by_stem(find_files(images), find_files(labels, LABEL_SUFFIXES))
-    return IndexedDataset(name, split, names, records, SemanticLoader(values))
+    labels = _labels(path)
+    is_published = labels.name == PUBLISHED
+    values = ValueMap.of_values(range(1, 151), ignored=(0,)) if is_published else None
+    of_split = [
+        split_folder(folder, split) or folder for folder in (_root(path) / "images", labels)
+    ]
+    records = pair_by_stem(find_files(of_split[0]), find_files(of_split[1], LABEL_SUFFIXES))
+    loader = SemanticLoader(values or ValueMap.plain(150))
+    return IndexedDataset(name, split, names, records, loader)

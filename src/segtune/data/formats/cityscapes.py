@@ -39,8 +39,15 @@ def detect(path: Path) -> float:
     return float(bool(splits(path)))
 
 
+def _root(path: Path) -> Path:
+    """Returns `path`, or the folder `cityscapes` in it."""
+    places = (path, path / "cityscapes")
+    return next((p for p in places if (p / "gtFine").is_dir()), path)
+
+
 def splits(path: Path) -> tuple[str, ...]:
     """Returns the splits that have images and label maps."""
+    path = _root(path)
     return tuple(
         split
         for split in SPLITS
@@ -59,7 +66,7 @@ def read(
     """Returns one split of Cityscapes.
 
     Args:
-        path: the folder with `leftImg8bit/` and `gtFine/`.
+        path: the folder with `leftImg8bit/` and `gtFine/`, or its parent.
         split: "train", "val" or "test".
         vocabulary: other names for the 19 classes.
         instances: "1" to read the objects of the thing classes too.
@@ -67,6 +74,7 @@ def read(
     if instances not in (None, "0", "1"):
         raise DataError(f"instances={instances} is not known; use instances=1")
     split = choose_split(splits(path), split, path=path)
+    path = _root(path)
     cities = sorted(
         folder for folder in (path / "leftImg8bit" / split).iterdir() if folder.is_dir()
     )

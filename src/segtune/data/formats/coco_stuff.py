@@ -34,6 +34,7 @@ MAPS = (
 )
 """Folder, ending of the file stems, and whether the values are the published ones."""
 
+ROOTS = ("coco", "coco_stuff164k")
 NUM_PUBLISHED = 182
 
 
@@ -44,18 +45,25 @@ def detect(path: Path) -> float:
 
 def splits(path: Path) -> tuple[str, ...]:
     """Returns the splits that have images and maps."""
-    images = _images(path)
-    return tuple(split for split in find_splits(images) if _maps(path, split) is not None)
+    root = _root(path)
+    return tuple(split for split in find_splits(_images(root)) if _maps(root, split) is not None)
 
 
-def _images(path: Path) -> Path:
-    return path / "images" if (path / "images").is_dir() else path
+def _root(path: Path) -> Path:
+    """Returns `path`, or the folder in it with one of the usual names of the data set."""
+    folders = {name for name, _, _ in MAPS}
+    places = (path, *(path / name for name in ROOTS))
+    return next((p for p in places if any((p / name).is_dir() for name in folders)), path)
 
 
-def _maps(path: Path, split: str) -> tuple[Path, str, bool] | None:
+def _images(root: Path) -> Path:
+    return root / "images" if (root / "images").is_dir() else root
+
+
+def _maps(root: Path, split: str) -> tuple[Path, str, bool] | None:
     """Returns the first entry of `MAPS` that is there, its folder being that of the split."""
     for name, ending, is_published in MAPS:
-        folder = split_folder(path / name, split)
+        folder = split_folder(root / name, split)
         if folder is not None and any(folder.glob(f"*{ending}.png")):
             return folder, ending, is_published
     return None
@@ -67,14 +75,15 @@ def read(
     """Returns one split of COCO-Stuff with 171 classes.
 
     Args:
-        path: the folder that holds the images and one of the folders in `MAPS`.
+        path: the folder with the images and one of the folders in `MAPS`, or its parent.
         split: "train" or "val".
         vocabulary: other names for the classes, for example `zero_shot("coco156-15")`.
     """
     split = choose_split(splits(path), split, path=path)
     names = named_as(builtin("coco_stuff_171"), vocabulary, layout="coco_stuff")
-    images = split_folder(_images(path), split)
-    maps = _maps(path, split)
+    root = _root(path)
+    images = split_folder(_images(root), split)
+    maps = _maps(root, split)
     assert images is not None  # choose_split found both
     assert maps is not None
     folder, ending, is_published = maps

@@ -3,6 +3,8 @@
     VOC2012/JPEGImages/*.jpg
     VOC2012/SegmentationClass/*.png, SegmentationClassAug/*.png     0 background, 1..20, 255 void
     VOC2012/ImageSets/Segmentation/{train,val,trainval,train_aug}.txt    or  VOC2012/list/*.txt
+    VOC2012/annotations_detectron2/{train,val}/*.png                0..19, 255; read where the
+                                                                    published maps are not there
 
 Background is unlabelled by default, as in the open-vocabulary protocols (20 classes, "PAS-20");
 `?background=class` makes it class 0 of 21. A vocabulary of 21 names asks for the same.
@@ -12,7 +14,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from segtune.data.folders import choose_split, named_as, pair_listed, read_stems
+from segtune.data.folders import (
+    choose_split,
+    find_files,
+    find_splits,
+    has_files,
+    named_as,
+    pair_by_stem,
+    pair_listed,
+    read_stems,
+)
+from segtune.data.images import LABEL_SUFFIXES
 from segtune.data.labels import ValueMap
 from segtune.data.samples import IndexedDataset, Record, SemanticLoader
 from segtune.errors import DataError
@@ -21,6 +33,7 @@ from segtune.vocabulary.builtin import builtin
 
 LABEL_FOLDERS = ("SegmentationClassAug", "SegmentationClass")
 LIST_FOLDERS = ("ImageSets/Segmentation", "list", "ImageSets/SegmentationAug")
+PREPARED = "annotations_detectron2"
 BACKGROUND_CHOICES = ("ignore", "class")
 
 
@@ -30,10 +43,11 @@ def detect(path: Path) -> float:
 
 
 def splits(path: Path) -> tuple[str, ...]:
-    """Returns the splits that have a list file, "train" first."""
+    """Returns the splits that have a list file or prepared maps, "train" first."""
     root = find_root(path, "VOC2012")
     if _labels(root) is None:
-        return ()
+        prepared = root / PREPARED
+        return tuple(s for s in find_splits(prepared) if has_files(prepared / s, LABEL_SUFFIXES))
     found = {file.stem: None for name in LIST_FOLDERS for file in (root / name).glob("*.txt")}
     return tuple(sorted(found, key=lambda split: (split != "train", split)))
 
@@ -67,18 +81,35 @@ def read(
         raise DataError(f"background={background} is not known; use background=ignore or =class")
     split = choose_split(splits(path), split, path=path)
     root = find_root(path, "VOC2012")
-    lists = (root / name / f"{split}.txt" for name in LIST_FOLDERS)
-    list_file = next(file for file in lists if file.is_file())
-    labels = _labels(root)
-    assert labels is not None  # choose_split found splits, which need the folder
-    stems = read_stems(list_file)
-    records = pair_listed(stems, images=root / "JPEGImages", labels=labels, list_file=list_file)
     wants_background = background == "class" or (
         background is None and vocabulary is not None and len(vocabulary) == 21
     )
-    if wants_background:
-        expected, values = builtin("voc_21"), ValueMap.of_values(range(21), ignored=(255,))
+    labels = _labels(root)
+    if labels is None:
+        if wants_background:
+            raise DataError(
+                f"{root / PREPARED} has no background; add SegmentationClassAug/ or "
+                "SegmentationClass/ with their lists"
+            )
+        records = _prepared(root, split)
+        expected, values = builtin("voc_20"), ValueMap.plain(20)
     else:
-        expected, values = builtin("voc_20"), ValueMap.of_values(range(1, 21), ignored=(0, 255))
+        lists = (root / name / f"{split}.txt" for name in LIST_FOLDERS)
+        list_file = next(file for file in lists if file.is_file())
+        stems = read_stems(list_file)
+        records = pair_listed(stems, images=root / "JPEGImages", labels=labels, list_file=list_file)
+        if wants_background:
+            expected, values = builtin("voc_21"), ValueMap.of_values(range(21), ignored=(255,))
+        else:
+            expected = builtin("voc_20")
+            values = ValueMap.of_values(range(1, 21), ignored=(0, 255))
     names = named_as(expected, vocabulary, layout="voc")
     return IndexedDataset(expected.name, split, names, records, SemanticLoader(values))
+
+
+def _prepared(root: Path, split: str) -> tuple[Record, ...]:
+    """Returns a record per prepared map; images without one have nothing but background."""
+    labels = find_files(root / PREPARED / split, LABEL_SUFFIXES)
+    wanted = {label.stem for label in labels}
+    images = (image for image in find_files(root / "JPEGImages") if image.stem in wanted)
+    return pair_by_stem(images, labels)

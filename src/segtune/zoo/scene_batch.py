@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -12,11 +13,29 @@ from segtune.data.examples import Example, from_sample
 from segtune.data.transforms import Normalize, Pad, Pipeline, RandomCrop, RandomFlip, RandomScale
 from segtune.ops.set_loss import MaskTargets, targets_from_semantic
 from segtune.types import IGNORE, Dataset
-from segtune.zoo.seem_recipe import SeemRecipe
 
 GREY = 118.0
 MIN_MASK_PX = 12
 MAX_CLICKS = 6
+
+
+class Views(Protocol):
+    """The settings of a recipe that a batch depends on; see `SeemRecipe` for their meaning."""
+
+    @property
+    def seed(self) -> int: ...
+    @property
+    def short_side(self) -> int: ...
+    @property
+    def scale(self) -> tuple[float, ...]: ...
+    @property
+    def crop(self) -> int: ...
+    @property
+    def batch(self) -> int: ...
+    @property
+    def targets(self) -> Literal["instances", "semantic"]: ...
+    @property
+    def prompts_per_image(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -67,7 +86,7 @@ class Batches:
         class_ids: the classes of the dataset that are trained on, in the order of the words.
     """
 
-    def __init__(self, dataset: Dataset, recipe: SeemRecipe, class_ids: list[int]) -> None:
+    def __init__(self, dataset: Dataset, recipe: Views, class_ids: list[int]) -> None:
         self.dataset, self.recipe = dataset, recipe
         table = torch.full((len(dataset.vocabulary) + 1,), IGNORE, dtype=torch.long)
         table[class_ids] = torch.arange(len(class_ids))
