@@ -53,7 +53,7 @@ def run(options: Namespace) -> int:
     dataset = first(dataset, options.limit)
     model = open_model(options, prompts)
     resolution = resolution_of(options, model, prompts)
-    system = open_system(options, model, prompts)
+    system = open_system(options, model, prompts, protocol)
     examples = EXAMPLES if options.html else 0
     zero_shot = evaluate(
         model,

@@ -6,6 +6,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from segtune.backbones.hub import DEFAULT_MODEL
 from segtune.data.formats import dataset_splits, open_dataset
@@ -16,6 +17,7 @@ from segtune.segmenter import Segmenter, load
 from segtune.systems import SYSTEMS, ZERO_SHOT, build_system
 from segtune.systems.base import System
 from segtune.types import Dataset, Resolution
+from segtune.vocabulary.protocols import Protocol
 from segtune.vocabulary.templates import read_templates
 from segtune.zoo.cards import CARDS
 
@@ -47,26 +49,44 @@ def open_model(options: Namespace, prompts: Prompts | None = None) -> Segmenter:
     return model
 
 
-def open_system(options: Namespace, model: Segmenter, prompts: Prompts | None) -> System | None:
-    """Returns the system of `--system` and `--set`; None where neither is given.
+def open_system(
+    options: Namespace,
+    model: Segmenter,
+    prompts: Prompts | None,
+    protocol: Protocol | None = None,
+) -> System | None:
+    """Returns the system of `--system` and `--set`; None where nothing is asked for.
+
+    Args:
+        protocol: whose published settings a two-stage system takes before those of `--set`.
 
     Raises:
         SegtuneError: `--system` beside `--prompts`, or an option that the system does not have.
     """
-    if options.system is None and not options.settings:
+    if prompts is not None and options.system is not None:
+        raise SegtuneError(f"--prompts bring their system, {prompts.system}; leave --system out")
+    name = options.system or ZERO_SHOT[model.backbone.kind]
+    if prompts is not None:
+        name = prompts.system
+    settings = _published(name, model, protocol) | dict(options.settings)
+    if not settings and options.system is None:
         return None
-    if prompts is None:
-        name = options.system or ZERO_SHOT[model.backbone.kind]
-        return build_system(name, model.backbone, dict(options.settings))
-    if options.system is not None:
-        raise SegtuneError(
-            f"--prompts bring their own system ({prompts.system}); leave --system out"
-        )
-    system = build_system(
-        prompts.system, model.backbone, {**prompts.options, **dict(options.settings)}
-    )
-    system.load_learned(prompts.tensors)
+    given = settings if prompts is None else {**prompts.options, **settings}
+    system = build_system(name, model.backbone, given)
+    if prompts is not None:
+        system.load_learned(prompts.tensors)
     return system
+
+
+def _published(name: str, model: Segmenter, protocol: Protocol | None) -> dict[str, Any]:
+    """Returns what a system was published with on a benchmark, and prints it."""
+    recipe = getattr(model.backbone, "recipe", name) if name in ZERO_SHOT.values() else name
+    setting = None if protocol is None else protocol.setting(recipe)
+    if protocol is None or setting is None or not setting.options:
+        return {}
+    values = ", ".join(f"{key}={value:g}" for key, value in setting.options.items())
+    print(f"{recipe} on {protocol.name}: {values} ({setting.source})")
+    return dict(setting.options)
 
 
 def _default_model(prompts: Prompts | None, system: str | None) -> str:

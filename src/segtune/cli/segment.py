@@ -75,6 +75,7 @@ class Job:
 
     def answers(self, images: Sequence[ImageFile]) -> Iterator[Answer]:
         """Yields the answer for every image that can be read; the others are reported."""
+        told = self.system is None
         for image in tqdm(images, "segment", disable=None):
             try:
                 pixels = read_image(image.path)
@@ -100,12 +101,37 @@ class Job:
                     resolution=self.resolution,
                 )
             self.last = result
+            if not told:
+                self._tell_agreement(sample)
+                told = True
             self.num_done += 1
             self.num_masks += len(result.segments)
             for name, share in result.classes_found().items():
                 self.shares[name] = self.shares.get(name, 0.0) + share
                 self.counts[name] = self.counts.get(name, 0) + 1
             yield Answer(image.name, pixels, result)
+
+    def _tell_agreement(self, sample: Sample) -> None:
+        """Prints how many labels an approximate system shares with the exact one."""
+        from segtune.systems.ovseg.agreement import exact_twin, labels_equal
+
+        assert self.system is not None
+        twin = exact_twin(self.system)
+        if twin is None:
+            return
+        labels = [
+            self.model.segment(
+                sample,
+                self.vocabulary,
+                prompts=self.prompts,
+                system=system,
+                resolution=self.resolution,
+            )
+            for system in (self.system, twin)
+        ]
+        tqdm.write(
+            f"approximate: {percent(labels_equal(*labels))} % of labels equal on the first image"
+        )
 
     def _pointed_at(self, sample: Sample, image: ImageFile, pointing: Pointing) -> Segmentation:
         """Returns the masks that were asked for, best first, without empty ones."""
