@@ -132,6 +132,7 @@ def test_no_pairs_are_no_mistake(run: Run, model_folder: str) -> None:
         (["--masks", "MODEL", "--nouns", "rule"], "'rule' is not a noun backend"),
         (["--masks", "MODEL", "--nouns", "jsonl"], "jsonl needs file; add file=VALUE"),
         (["--masks", "MODEL", "--nouns", "rules", "--mask-threshold", "2"], "'2' is not a number"),
+        (["--masks", "MODEL", "--nouns", "llm", "--set", "key=k"], "set OPENAI_API_KEY instead"),
         (["--masks", "MODEL", "--captions", "0"], "'0' is not a whole number from 1 on"),
         (["--layout", "camvid"], "has no images in the folders where this layout keeps them"),
     ],

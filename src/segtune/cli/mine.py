@@ -73,7 +73,7 @@ def run(options: Namespace) -> int:
         config=_config(options),
         describe={
             "nouns": options.nouns,
-            "noun options": {key: str(v) for key, v in options.settings if key != "key"},
+            "noun options": {key: str(value) for key, value in options.settings},
             "lexicon": options.lexicon,
         },
         format=options.format,
@@ -164,7 +164,13 @@ def _extractor(options: Namespace, dataset: Dataset) -> NounExtractor:
             f"{dataset.name} names no classes for the lexicon; add --lexicon WORDS, such as "
             "--lexicon coco_80, or --nouns rules"
         )
-    return make_extractor(options.nouns, vocabulary=words, options=dict(options.settings))
+    settings = dict(options.settings)
+    if "key" in settings:
+        raise SegtuneError(
+            "a key on the command line ends up in histories and in the statistics; set "
+            "OPENAI_API_KEY instead of --set key"
+        )
+    return make_extractor(options.nouns, vocabulary=words, options=settings)
 
 
 def _config(options: Namespace) -> MineConfig:
