@@ -20,9 +20,7 @@ pytestmark = pytest.mark.golden
 def maps_of(prediction):
     """The score maps (K, h, w) at the resized image."""
     every = torch.ones(len(prediction.mask_logits), dtype=torch.bool)
-    return torch.einsum(
-        "qk,qhw->khw", prediction.class_scores, masks_at_resized(prediction, every)
-    )
+    return torch.einsum("qk,qhw->khw", prediction.class_scores, masks_at_resized(prediction, every))
 
 
 def same_labels(maps, expected, margin=1e-3):
