@@ -41,3 +41,11 @@ def tiny_model(tiny_clip):
     from segtune.segmenter import Resolution, Segmenter
 
     return Segmenter(tiny_clip, templates="name", resolution=Resolution.of(32))
+
+
+@pytest.fixture
+def tiny_pair(tiny_clip):
+    """A random MaskFormer of seven queries with `tiny_clip` behind it."""
+    from tests.pairs import tiny_two_stage
+
+    return tiny_two_stage(tiny_clip)

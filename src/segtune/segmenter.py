@@ -47,7 +47,8 @@ class Segmenter:
 
     Attributes:
         backbone: the frozen model.
-        templates: sentences around class names, used where prompts bring none of their own.
+        templates: sentences around class names, used where prompts bring none of their own. By
+            default those that the model was published with, else "single".
         resolution: used where prompts bring none of their own.
 
     Example:
@@ -62,11 +63,12 @@ class Segmenter:
         self,
         backbone: FrozenModel,
         *,
-        templates: TemplateSpec = "single",
+        templates: TemplateSpec | None = None,
         resolution: Resolution | None = None,
     ) -> None:
         self.backbone = backbone
-        self.templates = read_templates(templates)
+        published = getattr(backbone, "templates", "single")
+        self.templates = read_templates(published if templates is None else templates)
         if resolution is None:
             resolution = Resolution.of(backbone.dense_size)
             if not backbone.uses_windows:
@@ -351,7 +353,7 @@ def load(
     model: str | Path = DEFAULT_MODEL,
     *,
     device: str | None = None,
-    templates: TemplateSpec = "single",
+    templates: TemplateSpec | None = None,
     tokenizer: str | Path | None = None,
     resolution: Resolution | None = None,
 ) -> Segmenter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,8 +11,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.pairs import tiny_maskformer
 
 import segtune
+from segtune.backbones.maskformer_files import save_maskformer
 from segtune.backbones.seem import TINY, random_seem
 from segtune.cli.main import main
 from segtune.data.synthetic import SyntheticDataset
@@ -81,6 +84,16 @@ def seem_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     seem = random_seem(replace(TINY, text=sizes))
     seem.tokenizer = tokenizer
     return str(seem.save(tmp_path_factory.mktemp("models") / "seem"))
+
+
+@pytest.fixture(scope="session")
+def pair_folder(tmp_path_factory: pytest.TempPathFactory, model_folder: str) -> str:
+    """A random MaskFormer in front of the CLIP of `model_folder`, as a folder of the two."""
+    folder = tmp_path_factory.mktemp("models") / "pair"
+    save_maskformer(tiny_maskformer(), folder / "masks")
+    parts = {"model_type": "two-stage", "proposals": "masks", "clip": model_folder}
+    (folder / "config.json").write_text(json.dumps({**parts, "dense_size": 32}))
+    return str(folder)
 
 
 def export_tiny(folder: Path, *, seed: int) -> str:

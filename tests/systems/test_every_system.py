@@ -1,10 +1,11 @@
-"""The battery that every system on CLIP passes; a new system adds a line to `CASES`."""
+"""The battery that systems on a CLIP, or on a pair with one, pass; a new one adds a line."""
 
 import pytest
 import torch
 
 from segtune.errors import WeightsError
-from segtune.systems import build_system, systems_for
+from segtune.ops.postprocess import label_pixels
+from segtune.systems import SYSTEMS, build_system, systems_for
 from segtune.systems.base import Targets, Words
 from segtune.types import Geometry
 
@@ -17,21 +18,41 @@ CASES = {
     "vpt shallow": {"variant": "shallow"},
     "lora": {"lora_rank": 2},
     "lpm": {},
+    "ovseg": {},
+    "ovseg shallow": {"prompt_depth": 1, "regions_at_once": 2},
+    "simbaseline": {"prefix_tokens": 4},
+    "simbaseline around": {"prefix_tokens": 2, "suffix_tokens": 3, "words_for": "regions"},
 }
 
 
+@pytest.fixture
+def backbones(tiny_clip, tiny_pair):
+    return {"clip-vit": tiny_clip, "two-stage": tiny_pair}
+
+
+def build(name, backbones, *, seed):
+    backbone = backbones[SYSTEMS[name.split()[0]].kinds[0]]
+    return build_system(name.split()[0], backbone, CASES[name], seed=seed)
+
+
 @pytest.fixture(params=CASES)
-def system(request, tiny_clip):
-    return build_system(request.param.split()[0], tiny_clip, CASES[request.param], seed=3)
+def system(request, backbones):
+    return build(request.param, backbones, seed=3)
+
+
+def some_words(count):
+    embeds = torch.nn.functional.normalize(torch.randn(count, 16), dim=-1)
+    return Words(embeds, names=tuple(f"class {i}" for i in range(count)))
 
 
 @pytest.fixture
 def words():
-    return Words(torch.nn.functional.normalize(torch.randn(5, 16), dim=-1))
+    return some_words(5)
 
 
-def test_the_list_is_complete():
-    assert {name.split()[0] for name in CASES} == set(systems_for("clip-vit"))
+def test_the_list_is_complete(backbones):
+    learners = {name for kind in backbones for name in systems_for(kind)}
+    assert {name.split()[0] for name in CASES} == learners
 
 
 def test_backward_reaches_the_prompts_only(system, words):
@@ -41,7 +62,7 @@ def test_backward_reaches_the_prompts_only(system, words):
     sum(losses.values()).backward()
     assert all(p.grad is None and not p.requires_grad for p in system.backbone.parameters())
     without = {name for name, p in system.prompts.named_parameters() if p.grad is None}
-    last = f"head.layers.{system.config.decoder_layers - 1}."
+    last = f"head.layers.{getattr(system.config, 'decoder_layers', 0) - 1}."
     # ZegCLIP reads only the attention logits of its last decoder layer.
     unread = {n for n in without if n.startswith(last) or ".w_noise" in n}
     assert without <= unread | {n for n in without if n.startswith("experts.")}
@@ -56,16 +77,20 @@ def test_frozen_stays_in_evaluation_mode(system):
     assert not system.prompts.training
 
 
-@pytest.mark.parametrize("size", [(32, 32), (24, 56), (8, 8)])
-def test_any_image_size(system, words, size):
+@pytest.mark.parametrize("cells", [(4, 4), (3, 7), (1, 1)])
+def test_any_image_size(system, words, cells):
+    size = (cells[0] * system.stride, cells[1] * system.stride)
     features = system.encode(torch.rand(2, 3, *size) * 255)
     geometry = Geometry(size, size, size)
     with torch.no_grad():
         predictions = system.predict(features, words, [geometry, geometry])
-    assert [tuple(p.pixel_logits.shape) for p in predictions] == [
-        (5, size[0] // 8, size[1] // 8)
-    ] * 2
-    assert torch.isfinite(predictions[0].pixel_logits).all()
+    grid = (size[0] // 8, size[1] // 8) if system.stride == 8 else (size[0] // 4, size[1] // 4)
+    for prediction in predictions:
+        dense = prediction.pixel_logits
+        scores = prediction.mask_logits if dense is None else dense
+        assert tuple(scores.shape[1:]) == grid
+        assert torch.isfinite(scores).all()
+        assert label_pixels(prediction).class_ids.shape == size
 
 
 def test_batching_changes_nothing(system, words):
@@ -78,16 +103,17 @@ def test_batching_changes_nothing(system, words):
 
 @pytest.mark.parametrize("count", [1, 2, 60])
 def test_vocabularies_of_any_size_without_rebuilding(system, count):
-    words = Words(torch.nn.functional.normalize(torch.randn(count, 16), dim=-1))
     with torch.no_grad():
-        assert system(system.encode(torch.zeros(1, 3, 32, 32)), words).shape[1] == count
+        scores = system(system.encode(torch.zeros(1, 3, 32, 32)), some_words(count))
+    classes = 1 if system.backbone.kind == "clip-vit" else 2
+    assert scores.shape[classes] == count
 
 
-def test_learned_tensors_make_an_equal_system(system, tiny_clip, words):
+def test_learned_tensors_make_an_equal_system(system, words):
     with torch.no_grad():
         for parameter in system.prompts.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
-    other = build_system(system.name, tiny_clip, system.config_values(), seed=9)
+    other = build_system(system.name, system.backbone, system.config_values(), seed=9)
     other.load_learned(system.learned())
     features = system.encode(torch.rand(1, 3, 32, 32) * 255)
     with torch.no_grad():
@@ -103,12 +129,9 @@ def test_prompts_of_another_shape_are_refused(system):
         system.load_learned(tensors | {name: torch.zeros(7, 7, 7, 7)})
 
 
-def test_same_seed_same_start(tiny_clip):
-    for name, options in CASES.items():
-        a, b, c = (
-            build_system(name.split()[0], tiny_clip, options, seed=seed).learned()
-            for seed in (0, 0, 1)
-        )
+def test_same_seed_same_start(backbones):
+    for name in CASES:
+        a, b, c = (build(name, backbones, seed=seed).learned() for seed in (0, 0, 1))
         assert all(torch.equal(a[key], b[key]) for key in a)
         assert any(not torch.equal(a[key], c[key]) for key in a)
 

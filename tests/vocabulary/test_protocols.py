@@ -1,7 +1,12 @@
+from dataclasses import replace
+
 import pytest
 
 from segtune.data.formats import layouts
 from segtune.errors import SegtuneError
+from segtune.systems import SYSTEMS
+from segtune.systems.options import checked
+from segtune.systems.ovseg.config import PRESETS, OVSegConfig
 from segtune.vocabulary.builtin import NameStyle, builtin
 from segtune.vocabulary.parse import read_vocabulary
 from segtune.vocabulary.protocols import find_protocol, protocol_names, seen_first, zero_shot
@@ -129,6 +134,16 @@ def test_published_settings(protocol: str, system: str, options: dict[str, float
     assert setting is not None
     assert setting.options == options
     assert setting.source
+
+
+def test_published_settings_are_options_of_their_systems() -> None:
+    settings = [setting for name in protocol_names() for setting in find_protocol(name).settings]
+    assert {setting.system for setting in settings} == {"ovseg", "simbaseline", "zegformer"}
+    for setting in settings:
+        assert setting.system in SYSTEMS
+        preset = PRESETS[setting.system]
+        config = replace(preset, **checked(OVSegConfig, setting.system, setting.options))
+        assert {name: getattr(config, name) for name in setting.options} == setting.options
 
 
 def test_the_paper_and_the_commands_of_ovseg_disagree_on_pas20() -> None:

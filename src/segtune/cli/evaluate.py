@@ -10,6 +10,7 @@ from segtune.cli.loading import (
     open_labelled,
     open_model,
     open_prompts,
+    open_system,
     preferred_split,
     resolution_of,
 )
@@ -52,11 +53,13 @@ def run(options: Namespace) -> int:
     dataset = first(dataset, options.limit)
     model = open_model(options, prompts)
     resolution = resolution_of(options, model, prompts)
+    system = open_system(options, model, prompts, protocol)
     examples = EXAMPLES if options.html else 0
     zero_shot = evaluate(
         model,
         dataset,
         task=task,
+        system=system if prompts is None else None,
         resolution=resolution,
         min_score=options.min_score,
         scoring=scoring,
@@ -69,6 +72,7 @@ def run(options: Namespace) -> int:
             dataset,
             task=task,
             prompts=prompts,
+            system=system,
             resolution=resolution,
             min_score=options.min_score,
             scoring=scoring,

@@ -6,14 +6,18 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from segtune.backbones.hub import DEFAULT_MODEL
 from segtune.data.formats import dataset_splits, open_dataset
 from segtune.data.samples import Subset
+from segtune.errors import SegtuneError
 from segtune.prompts import Prompts
 from segtune.segmenter import Segmenter, load
-from segtune.systems import SYSTEMS
+from segtune.systems import SYSTEMS, ZERO_SHOT, build_system
+from segtune.systems.base import System
 from segtune.types import Dataset, Resolution
+from segtune.vocabulary.protocols import Protocol
 from segtune.vocabulary.templates import read_templates
 from segtune.zoo.cards import CARDS
 
@@ -37,7 +41,7 @@ def open_model(options: Namespace, prompts: Prompts | None = None) -> Segmenter:
     name = options.model
     if name is None:
         name = _default_model(prompts, getattr(options, "system", None))
-    templates = options.templates or (prompts.templates if prompts is not None else "single")
+    templates = options.templates or (prompts.templates if prompts is not None else None)
     model = load(name, templates=templates, tokenizer=options.tokenizer)
     if prompts is not None:
         prompts.check_model(model.backbone.name, model.backbone.fingerprint)
@@ -45,9 +49,49 @@ def open_model(options: Namespace, prompts: Prompts | None = None) -> Segmenter:
     return model
 
 
+def open_system(
+    options: Namespace,
+    model: Segmenter,
+    prompts: Prompts | None,
+    protocol: Protocol | None = None,
+) -> System | None:
+    """Returns the system of `--system` and `--set`; None where nothing is asked for.
+
+    Args:
+        protocol: whose published settings a two-stage system takes before those of `--set`.
+
+    Raises:
+        SegtuneError: `--system` beside `--prompts`, or an option that the system does not have.
+    """
+    if prompts is not None and options.system is not None:
+        raise SegtuneError(f"--prompts bring their system, {prompts.system}; leave --system out")
+    name = options.system or ZERO_SHOT[model.backbone.kind]
+    if prompts is not None:
+        name = prompts.system
+    settings = _published(name, model, protocol) | dict(options.settings)
+    if not settings and options.system is None:
+        return None
+    given = settings if prompts is None else {**prompts.options, **settings}
+    system = build_system(name, model.backbone, given)
+    if prompts is not None:
+        system.load_learned(prompts.tensors)
+    return system
+
+
+def _published(name: str, model: Segmenter, protocol: Protocol | None) -> dict[str, Any]:
+    """Returns what a system was published with on a benchmark, and prints it."""
+    recipe = getattr(model.backbone, "recipe", name) if name in ZERO_SHOT.values() else name
+    setting = None if protocol is None else protocol.setting(recipe)
+    if protocol is None or setting is None or not setting.options:
+        return {}
+    values = ", ".join(f"{key}={value:g}" for key, value in setting.options.items())
+    print(f"{recipe} on {protocol.name}: {values} ({setting.source})")
+    return dict(setting.options)
+
+
 def _default_model(prompts: Prompts | None, system: str | None) -> str:
     """Returns the model of the prompts, else a bundled one that the system runs on."""
-    if prompts is not None and prompts.model in CARDS:
+    if prompts is not None and all(part in CARDS for part in prompts.model.split("+")):
         return prompts.model
     if system is not None and CARDS[DEFAULT_MODEL].kind not in SYSTEMS[system].kinds:
         for card in CARDS.values():

@@ -87,6 +87,7 @@ def segment(parser: ArgumentParser) -> None:
     )
     _model(parser)
     _prompts(parser)
+    _answering_system(parser)
     _resolution(parser)
 
 
@@ -99,7 +100,9 @@ def fit(parser: ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="replace an existing FILE")
     learners = [name for name in SYSTEMS if name not in ZERO_SHOT.values()]
     parser.add_argument(
-        "--system", choices=learners, help="default: ssprompt on a SEEM or SAM, rpn on a CLIP"
+        "--system",
+        choices=learners,
+        help="default: ssprompt on a SEEM or SAM, rpn on a CLIP, ovseg on proposals with a CLIP",
     )
     parser.add_argument(
         "--task",
@@ -183,6 +186,7 @@ def evaluate(parser: ArgumentParser) -> None:
     _retention_data(parser)
     _model(parser)
     _prompts(parser)
+    _answering_system(parser)
     _resolution(parser)
 
 
@@ -321,6 +325,7 @@ COMMANDS = {
             "segtune segment 'photos/*.jpg' --vocab coco_80 --task instance --format overlay,coco",
             'segtune segment photo.jpg --points "120,80; 40,60,-" --vocab "car, tree" --model M',
             'segtune segment photo.jpg --masks masks.json --vocab "car, tree"',
+            "segtune segment photos/ --vocab ade20k_150 --model ovseg.pth --set weight=0.6",
         ),
     ),
     "fit": Command(
@@ -396,6 +401,15 @@ def _prompts(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--prompts", type=Path, metavar="FILE", help="what `segtune fit` has learned"
     )
+
+
+def _answering_system(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--system",
+        choices=[name for name, card in SYSTEMS.items() if card.learns.startswith("nothing")],
+        help="what answers without --prompts; default: by the kind of model",
+    )
+    _settings(parser, "option of the system that answers, such as weight=0.5; may be repeated")
 
 
 def _resolution(parser: ArgumentParser) -> None:

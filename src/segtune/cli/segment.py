@@ -14,7 +14,7 @@ from segtune.classify import DEFAULT_CLIP
 from segtune.cli import clicks
 from segtune.cli.clicks import Pointing
 from segtune.cli.images import ImageFile, find_images
-from segtune.cli.loading import open_model, open_prompts, resolution_of
+from segtune.cli.loading import open_model, open_prompts, open_system, resolution_of
 from segtune.cli.outputs import Answer, choose_task, write_answers
 from segtune.cli.tables import percent, print_table
 from segtune.clicks import check_inside, read_boxes, read_clicks
@@ -24,6 +24,7 @@ from segtune.errors import DataError, SegtuneError
 from segtune.pointing import UNNAMED, painted
 from segtune.prompts import Prompts
 from segtune.segmenter import Segmenter
+from segtune.systems.base import System
 from segtune.types import Resolution, Sample, Segmentation, Task, Vocabulary
 from segtune.vocabulary.parse import comma_list, read_vocabulary
 
@@ -45,6 +46,7 @@ class Job:
         masks: path of the masks that are named, in place of finding some.
         skip_empty: leave masks without a pixel out.
         num_images: how many there are to segment.
+        system: answers in place of that of the prompts or of the model.
         shares: class name -> summed share of the images.
         counts: class name -> images that show it.
         last: the newest result.
@@ -64,6 +66,7 @@ class Job:
     skip_empty: bool = False
     num_images: int = 1
     last: Segmentation | None = None
+    system: System | None = None
     shares: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     num_done: int = 0
@@ -72,6 +75,7 @@ class Job:
 
     def answers(self, images: Sequence[ImageFile]) -> Iterator[Answer]:
         """Yields the answer for every image that can be read; the others are reported."""
+        told = self.system is None
         for image in tqdm(images, "segment", disable=None):
             try:
                 pixels = read_image(image.path)
@@ -93,15 +97,41 @@ class Job:
                     prompts=self.prompts,
                     task=self.task,
                     min_score=self.min_score,
+                    system=self.system,
                     resolution=self.resolution,
                 )
             self.last = result
+            if not told:
+                self._tell_agreement(sample)
+                told = True
             self.num_done += 1
             self.num_masks += len(result.segments)
             for name, share in result.classes_found().items():
                 self.shares[name] = self.shares.get(name, 0.0) + share
                 self.counts[name] = self.counts.get(name, 0) + 1
             yield Answer(image.name, pixels, result)
+
+    def _tell_agreement(self, sample: Sample) -> None:
+        """Prints how many labels an approximate system shares with the exact one."""
+        from segtune.systems.ovseg.agreement import exact_twin, labels_equal
+
+        assert self.system is not None
+        twin = exact_twin(self.system)
+        if twin is None:
+            return
+        labels = [
+            self.model.segment(
+                sample,
+                self.vocabulary,
+                prompts=self.prompts,
+                system=system,
+                resolution=self.resolution,
+            )
+            for system in (self.system, twin)
+        ]
+        tqdm.write(
+            f"approximate: {percent(labels_equal(*labels))} % of labels equal on the first image"
+        )
 
     def _pointed_at(self, sample: Sample, image: ImageFile, pointing: Pointing) -> Segmentation:
         """Returns the masks that were asked for, best first, without empty ones."""
@@ -178,6 +208,7 @@ def run(options: Namespace) -> int:
         options.masks,
         options.skip_empty,
         num_images=len(images),
+        system=open_system(options, model, prompts),
     )
     for problem in problems:
         job.fail(problem)
@@ -220,6 +251,10 @@ def _pointing(options: Namespace) -> Pointing | None:
         raise SegtuneError(
             "points and boxes are answered with one mask each, from the whole image; leave --task "
             "and --crop out"
+        )
+    if options.system is not None or options.settings:
+        raise SegtuneError(
+            "points and boxes are answered by the frozen model; leave --system and --set out"
         )
     if options.points is not None:
         return clicks.points(options.points)

@@ -180,6 +180,7 @@ def _entry(
 ) -> Entry:
     """The pairs of one image; `taken` counts the pairs of each noun so far and is updated."""
     regions = image.regions
+    nouns = [noun for noun in nouns if embeds.fits(noun.text)]
     matches = match_nouns(
         embeds([noun.text for noun in nouns]),
         regions.embeds,

@@ -12,7 +12,7 @@ from segtune.systems import build_system
 from segtune.systems.base import Words
 from segtune.types import Concept, Geometry, Vocabulary
 from tests.goldens import close, goldens
-from tests.systems.ovseg.conftest import tiny_maskformer
+from tests.pairs import tiny_maskformer
 
 pytestmark = pytest.mark.golden
 

@@ -81,7 +81,7 @@ class PromptedTwoStage(System):
             if config.learns == "mask_prompts":
                 self.prompts = MaskPrompts(config, clip)
             elif config.learns == "words":
-                self.prompts = LearnedWords(config, clip, backbone.word_prompts)
+                self.prompts = LearnedWords(config, clip, dict(backbone.word_prompts))
         self.prompts.to(backbone.device)
         self.reader = RegionReader(clip, config)
         self._rows: tuple[Words, tuple[int, ...], Rows] | None = None

@@ -50,6 +50,9 @@ class LearnedWords(nn.Module):
         suffix: (S, D).
     """
 
+    prefix: nn.Parameter
+    suffix: nn.Parameter
+
     def __init__(
         self, config: OVSegConfig, clip: ClipVit, given: Mapping[str, Tensor] | None = None
     ) -> None:

@@ -1,6 +1,5 @@
-"""A tiny pair: a random MaskFormer that speaks, and a random CLIP."""
+"""A tiny two-stage model: a random MaskFormer that knows words, with any CLIP."""
 
-import pytest
 import torch
 
 from segtune.backbones.maskformer import MaskFormer, MaskFormerConfig
@@ -33,6 +32,6 @@ def tiny_maskformer(*, joint_width: int = 16, class_hidden: int | None = 24) -> 
     return model
 
 
-@pytest.fixture
-def tiny_pair(tiny_clip):
-    return TwoStage(tiny_maskformer(), tiny_clip, name="tiny-pair", dense_size=64)
+def tiny_two_stage(clip) -> TwoStage:
+    """The pair of `tiny_maskformer` and a CLIP, for images with a short side of 64."""
+    return TwoStage(tiny_maskformer(), clip, name="tiny-pair", dense_size=64, templates="name")
