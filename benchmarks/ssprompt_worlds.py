@@ -2,11 +2,15 @@
 
     python benchmarks/ssprompt_worlds.py --out runs/worlds --seeds 0 1 2 [--json FILE]
 
-Every fit uses the defaults of `segtune fit`. Each run leaves one JSON file under --out and is not
-repeated; several processes may share the work with other --worlds or --seeds.
+Targets: `jargon` (new words for 12 known things), and `fog`, `night`, `rain`, `snow`: the scenes of
+`jargon` in that weather, under the names that the model knows. That is 24 words with stuff, so that
+sixteen images show all of them several times; the worlds of that name have 390. Fits use the
+defaults of `segtune fit` without trials on held-out shots, except for --steps and, under a weather,
+`SHIFT`. Each run leaves its prompts and a JSON file under --out and is not repeated.
 
 Columns: mIoU on the target's split before and after; then the `base` world, `val`, before and
-after: all of its words, and only the words that are not part of the fit.
+after: all of its words, and only the words that are not part of the fit. With --retention outside
+only the latter, and only of systems that learn queries: the others cannot change them.
 """
 
 from __future__ import annotations
@@ -15,6 +19,8 @@ import argparse
 import json
 import statistics
 import time
+import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,25 +29,82 @@ from common import print_table
 
 from segtune.data.formats import open_dataset
 from segtune.data.samples import SomeClasses, Subset
+from segtune.data.synthetic.attributes import Composition, stuff_concepts, thing_concept
+from segtune.data.synthetic.dataset import SyntheticDataset
+from segtune.data.synthetic.worlds import JARGON, World, make_world
 from segtune.eval.run import evaluate
 from segtune.ops.files import atomic_write
 from segtune.prompts import Prompts
 from segtune.segmenter import Segmenter, load
 from segtune.train.fit import default_config, fit
-from segtune.types import Dataset
+from segtune.types import Dataset, Sample, Vocabulary
 
 WORLDS = ("jargon", "fog", "night", "rain", "snow")
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {
-    "VSPL": ("vspl", {}),
     "CoOp": ("coop", {}),
     "LOCN": ("locn", {}),
     "SpaPrompt": ("spaprompt", {}),
     "SemPrompt": ("semprompt", {}),
     "SSPrompt, no weights": ("ssprompt", {"fusion": "average"}),
     "SSPrompt": ("ssprompt", {}),
-    "SSPrompt, retain=exact": ("ssprompt", {"retain": "exact"}),
+    "SSPrompt, retain=exact": ("ssprompt", {}),  # the same prompts, answered by two groups
+    "VSPL": ("vspl", {}),
 }
+SHIFT: dict[str, Any] = {"spatial_target": "both", "spatial_lr_factor": 10.0}
+"""Options of SpaPrompt and SSPrompt under a weather, see docs/which-prompt.md."""
+SHIFT_RATE = 0.02
 COLUMNS = ("target", "target_gain", "base", "base_change", "outside", "outside_change", "seconds")
+RETENTION = ("all", "outside", "none")
+
+
+class Kept:
+    """A dataset whose samples are read once and kept in memory."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+        self.name, self.split, self.vocabulary = dataset.name, dataset.split, dataset.vocabulary
+        self._samples: dict[int, Sample] = {}
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Sample:
+        if index not in self._samples:
+            self._samples[index] = self.dataset[index]
+        return self._samples[index]
+
+    def sample_id(self, index: int) -> str:
+        """Returns the id of a sample without reading it."""
+        return self.dataset.sample_id(index)
+
+
+def target_world(name: str) -> World:
+    """Returns `jargon`, or its scenes in a weather with the names that the model knows."""
+    jargon = make_world("jargon")
+    if name == "jargon":
+        return jargon
+    things = tuple(thing_concept(Composition.parse(looks)) for looks in JARGON.values())
+    vocabulary = Vocabulary(things + stuff_concepts(), name=f"synthetic:{name}-24")
+    return replace(jargon, name=f"{name}-24", weather=name, vocabulary=vocabulary)
+
+
+class Data:
+    """Everything that is fitted to and scored on, rendered once per process."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.split, self.images = options.split, options.images
+        base = open_dataset("synthetic:base", split="val")
+        self.base = Kept(Subset(base, range(options.base_images)))
+        self._worlds: dict[str, tuple[Dataset, Dataset]] = {}
+
+    def world(self, name: str) -> tuple[Dataset, Dataset]:
+        """Returns what is fitted to and what is scored on."""
+        if name not in self._worlds:
+            world = target_world(name)
+            test = SyntheticDataset(world, self.split)
+            scored = Kept(Subset(test, range(min(self.images, len(test)))))
+            self._worlds[name] = Kept(SyntheticDataset(world, "train")), scored
+        return self._worlds[name]
 
 
 def main() -> None:
@@ -49,37 +112,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--model", default="seem-tiny")
-    parser.add_argument("--worlds", nargs="+", default=list(WORLDS))
+    parser.add_argument("--worlds", nargs="+", default=list(WORLDS), choices=WORLDS)
     parser.add_argument("--systems", nargs="+", default=list(ROWS), choices=list(ROWS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--shots", nargs="+", type=int, default=[16])
+    parser.add_argument("--steps", type=int, help="of every fit; default: those of segtune fit")
     parser.add_argument("--split", default="test", help="of the target; choose settings on val")
     parser.add_argument("--images", type=int, default=60, help="scored images of the target")
     parser.add_argument("--base-images", type=int, default=30)
+    parser.add_argument("--retention", choices=RETENTION, default="all", help="words of base")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--json", type=Path, help="also write the table here")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
-    model = load(options.model)
+    model, data = load(options.model), Data(options)
+    # Seed by seed, so that an interrupted benchmark has whole rows of fewer seeds.
+    for seed in options.seeds:
+        for world in options.worlds:
+            for shots in options.shots:
+                for name in options.systems:
+                    _run(model, data, world, name, shots, seed, options)
     rows: list[dict[str, Any]] = []
     for world in options.worlds:
-        zero = _stored(
-            options.out / f"{world}-zero-shot-{options.split}.json",
-            lambda w=world: {
-                "target": _score(model, _target(w, options), None),
-                "base": _score(model, _base(options), None),
-            },
-        )
+        zero = _zero_shot(model, data, world, options)
         rows.append({"world": world, "system": "zero-shot", "shots": 0} | zero)
         for shots in options.shots:
             for name in options.systems:
                 runs = [
-                    _stored(
-                        options.out / f"{world}-{_slug(name)}-{shots}-{seed}-{options.split}.json",
-                        lambda w=world, n=name, k=shots, s=seed: _run(model, w, n, k, s, options),
-                    )
-                    for seed in options.seeds
+                    _run(model, data, world, name, shots, seed, options) for seed in options.seeds
                 ]
                 rows.append({"world": world, "system": name, "shots": shots} | _summary(runs, zero))
     _print(rows, options.seeds, options.split)
@@ -87,44 +148,97 @@ def main() -> None:
         options.json.write_text(json.dumps(rows, indent=2) + "\n")
 
 
-def _run(
-    model: Segmenter, world: str, name: str, shots: int, seed: int, options: argparse.Namespace
+def _zero_shot(
+    model: Segmenter, data: Data, world: str, options: argparse.Namespace
 ) -> dict[str, Any]:
+    def make() -> dict[str, Any]:
+        scores = {"target": _score(model, data.world(world)[1], None)}
+        if options.retention == "all":
+            scores["base"] = _score(model, data.base, None)
+        return scores
+
+    return _stored(options.out / f"{world}-zero-shot-{options.split}.json", make)
+
+
+def _run(
+    model: Segmenter,
+    data: Data,
+    world: str,
+    name: str,
+    shots: int,
+    seed: int,
+    options: argparse.Namespace,
+) -> dict[str, Any]:
+    """Returns the scores of one fit; fits and scores where no file has them."""
+    stem = f"{world}-{_slug(name)}-{shots}-{seed}"
+
+    def make() -> dict[str, Any]:
+        began = time.process_time()
+        prompts = _fitted(model, data, world, name, shots, seed, options)
+        seconds = time.process_time() - began
+        if "exact" in name:
+            prompts = replace(prompts, options=prompts.options | {"retain": "exact"})
+        result = {
+            "learned": prompts.num_learned(),
+            "seconds": seconds,
+            "target": _score(model, data.world(world)[1], prompts),
+        }
+        if options.retention == "all":
+            result["base"] = _score(model, data.base, prompts)
+        learns_queries = prompts.options["spatial"] != "default"
+        if options.retention == "all" or (options.retention == "outside" and learns_queries):
+            outside = _outside(data.base, prompts)
+            result["outside"] = _score(model, outside, prompts)
+            before = _stored(
+                options.out / f"outside-{_key(outside)}.json",
+                lambda: {"mIoU": _score(model, outside, None)},
+            )
+            result["outside_before"] = before["mIoU"]
+        shown = {key: round(value, 3) for key, value in result.items()}
+        print(world, name, shots, seed, shown, flush=True)
+        return result
+
+    return _stored(options.out / f"{stem}-{options.split}.json", make)
+
+
+def _fitted(
+    model: Segmenter,
+    data: Data,
+    world: str,
+    name: str,
+    shots: int,
+    seed: int,
+    options: argparse.Namespace,
+) -> Prompts:
+    """Returns the prompts of a run; rows of the same system and options share them."""
     system, settings = ROWS[name]
-    train = open_dataset(f"synthetic:{world}", split="train")
-    began = time.perf_counter()
-    prompts = fit(
+    # Features are shared by the systems; rates are taken as they are, without trials.
+    config = replace(default_config(system), cache="disk", rate_factors=())
+    if world != "jargon" and system in ("spaprompt", "ssprompt"):
+        settings = settings | SHIFT
+        config = replace(config, loop=replace(config.loop, lr=SHIFT_RATE))
+    slug = _slug("-".join([system, *map(str, ROWS[name][1].values())]))
+    file = options.out / f"{world}-{slug}-{shots}-{seed}.prompts.safetensors"
+    if file.is_file():
+        return Prompts.load(file)
+    if options.steps:
+        config = replace(config, loop=replace(config.loop, steps=options.steps))
+    return fit(
         model,
-        train,
+        data.world(world)[0],
         system=system,
         options=settings,
         shots=shots,
         seed=seed,
-        config=default_config(system),
+        config=config,
+        out=file,
         progress=False,
     )
-    seconds = time.perf_counter() - began
-    base = _base(options)
-    outside = _outside(base, prompts)
-    result = {
-        "learned": prompts.num_learned(),
-        "seconds": seconds,
-        "target": _score(model, _target(world, options), prompts),
-        "base": _score(model, base, prompts),
-        "outside": _score(model, outside, prompts),
-        "outside_before": _score(model, outside, None),
-    }
-    print(world, name, shots, seed, {k: round(v, 3) for k, v in result.items()}, flush=True)
-    return result
 
 
-def _target(world: str, options: argparse.Namespace) -> Dataset:
-    dataset = open_dataset(f"synthetic:{world}?stored=1", split=options.split)
-    return Subset(dataset, range(min(options.images, len(dataset))))
-
-
-def _base(options: argparse.Namespace) -> Dataset:
-    return Subset(open_dataset("synthetic:base?stored=1", split="val"), range(options.base_images))
+def _key(outside: Dataset) -> str:
+    """Returns a short name for the words that are outside of a fit."""
+    return f"{len(outside.vocabulary)}-{zlib.crc32(' '.join(outside.vocabulary.names).encode()):x}"
 
 
 def _outside(base: Dataset, prompts: Prompts) -> Dataset:
@@ -148,15 +262,17 @@ def _stored(file: Path, make: Any) -> dict[str, Any]:
 
 
 def _summary(runs: list[dict[str, Any]], zero: dict[str, float]) -> dict[str, Any]:
-    changes = {
-        "target_gain": [run["target"] - zero["target"] for run in runs],
-        "base_change": [run["base"] - zero["base"] for run in runs],
-        "outside_change": [run["outside"] - run["outside_before"] for run in runs],
-    }
-    plain = {key: [run[key] for run in runs] for key in ("target", "base", "outside", "seconds")}
+    found = {key: [run[key] for run in runs] for key in ("target", "seconds")}
+    found["target_gain"] = [run["target"] - zero["target"] for run in runs]
+    if "base" in runs[0]:
+        found["base"] = [run["base"] for run in runs]
+        found["base_change"] = [run["base"] - zero["base"] for run in runs]
+    if all("outside" in run for run in runs):
+        found["outside"] = [run["outside"] for run in runs]
+        found["outside_change"] = [run["outside"] - run["outside_before"] for run in runs]
     return {"learned": runs[0]["learned"]} | {
         key: [statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0]
-        for key, values in (plain | changes).items()
+        for key, values in found.items()
     }
 
 

@@ -31,7 +31,7 @@ def folder(tmp_path, monkeypatch):
 
     def quick(system):
         config = usual(system)
-        return replace(config, loop=replace(config.loop, steps=2), views=1, batch=1)
+        return replace(config, loop=replace(config.loop, steps=2), views=1, batch=1, trial_steps=1)
 
     monkeypatch.setattr("segtune.cli.fit.default_config", quick)
     monkeypatch.setattr(fit_module, "default_config", quick)

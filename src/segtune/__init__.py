@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from segtune.classify import classify_masks as classify_masks
     from segtune.data.formats import open_dataset as open_dataset
     from segtune.eval.run import evaluate as evaluate
     from segtune.prompts import Prompts as Prompts
@@ -38,6 +39,7 @@ _HOME = {
     "Segmentation": "segtune.types",
     "Segmenter": "segtune.segmenter",
     "Vocabulary": "segtune.types",
+    "classify_masks": "segtune.classify",
     "evaluate": "segtune.eval.run",
     "fit": "segtune.train.fit",
     "load": "segtune.segmenter",

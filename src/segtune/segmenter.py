@@ -2,7 +2,7 @@
 
 The way of one image: resize, cut into windows, `System.encode` and `System.predict` on all windows
 at once, then `ops` decides every pixel at the original size (`inference`). Points and boxes go
-through `pointing`.
+through `pointing`, masks that want names through `classify`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segtune.backbones.base import FrozenModel
+from segtune.backbones.base import FrozenModel, prompt_fingerprint
 from segtune.backbones.hub import DEFAULT_MODEL, load_backbone
+from segtune.classify import classify, clip_of
 from segtune.clicks import Asked, PointsLike, check_inside, read_boxes, read_clicks
+from segtune.data.masks_in import Empty, MasksLike
 from segtune.errors import SegtuneError
 from segtune.inference import segment_pixels
+from segtune.ops.regions import OVSEG, RegionConfig
 from segtune.pointing import KINDS, UNNAMED, Looked, ask_sam, ask_seem, look, to_segmentation
 from segtune.prompts import Prompts
 from segtune.systems import ZERO_SHOT, build_system
@@ -247,6 +250,65 @@ class Segmenter:
         }
         return replace(result, source=source)
 
+    def classify_masks(
+        self,
+        image: Path | str | np.ndarray | Sample,
+        masks: MasksLike,
+        vocabulary: VocabularySpec | None = None,
+        *,
+        prompts: Prompts | Path | str | None = None,
+        regions: RegionConfig = OVSEG,
+        empty: Empty = "refuse",
+        top: int = 5,
+    ) -> Segmentation:
+        """Returns one named, scored segment per mask, in the order of the masks.
+
+        The model is a CLIP, or a two-stage model, whose CLIP is taken. Segments may overlap; the
+        label map shows the better score.
+
+        Args:
+            masks: (N, H, W) bool on the upright image, COCO RLE, or a path; see `read_masks`.
+            vocabulary: None takes the words of the prompts.
+            prompts: mask prompts (`ovseg`); None takes those that came with the weights, if any.
+            regions: how masks are cut out; at the size that the CLIP looks at.
+            empty: refuse masks without a pixel, or skip them; `source["masks"]` counts the others.
+            top: classes per segment; all but the best are its `alternatives`.
+
+        Raises:
+            SegtuneError: a mask does not fit the image, is empty, or the model has no CLIP.
+
+        Example:
+            >>> import numpy, segtune
+            >>> model = segtune.load("clip-vit-tiny")
+            >>> image, masks = numpy.zeros((64, 80, 3), "uint8"), numpy.ones((1, 64, 80), bool)
+            >>> result = model.classify_masks(image, masks, "red star, green grass")
+            >>> len(result.segments), len(result.segments[0].alternatives)
+            (1, 1)
+        """
+        clip = clip_of(self.backbone)
+        if isinstance(prompts, str | Path):
+            prompts = Prompts.load(prompts)
+        if vocabulary is not None:
+            names = read_vocabulary(vocabulary)
+        elif prompts is not None:
+            names = prompts.vocabulary
+        else:
+            raise SegtuneError('no words to name masks by; type --vocab "road, car, tree"')
+        result = classify(
+            clip,
+            image if isinstance(image, Sample) else Sample("image", _as_image(image)),
+            masks,
+            names,
+            self.words(names, prompts.templates if prompts else self.templates),
+            prompts=prompts,
+            config=replace(regions, size=clip.image_size),
+            empty=empty,
+            top=top,
+        )
+        backbone = self.backbone
+        source = {"model": backbone.name, "fingerprint": backbone.fingerprint, **result.source}
+        return replace(result, source=source)
+
     def _look(self, pixels: np.ndarray, short_side: int) -> Looked:
         """Returns what the model sees of an image; the last one is kept."""
         content = np.ascontiguousarray(pixels).tobytes()
@@ -280,7 +342,7 @@ class Segmenter:
                 self._zero_shot = build_system(ZERO_SHOT[self.backbone.kind], self.backbone)
             return self._zero_shot
         if id(prompts) not in self._systems:
-            prompts.check_model(self.backbone.name, self.backbone.fingerprint)
+            prompts.check_model(self.backbone.name, prompt_fingerprint(self.backbone))
             system = build_system(prompts.system, self.backbone, prompts.options)
             system.load_learned(prompts.tensors)
             self._systems[id(prompts)] = (prompts, system)  # holding them keeps the id valid

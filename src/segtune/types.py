@@ -326,12 +326,14 @@ class Segment:
         score: 0..1.
         box_px: xyxy in pixels of the original image, right and bottom exclusive.
         mask: (y2 - y1, x2 - x1) bool, the crop of the region inside its box.
+        alternatives: the next likely classes with their scores, best first, where somebody asked.
     """
 
     class_id: int
     score: float
     box_px: tuple[int, int, int, int]
     mask: np.ndarray
+    alternatives: tuple[tuple[int, float], ...] = ()
 
     def full_mask(self, size: tuple[int, int]) -> np.ndarray:
         """Returns the (H, W) bool mask on an image of `size`."""

@@ -48,6 +48,22 @@ def test_soft_masks_and_half_precision() -> None:
     assert mask_costs(mask_logits.half(), masks)[0].dtype == torch.float32
 
 
+def test_focal_costs_are_those_of_the_slow_version() -> None:
+    class_logits, mask_logits, class_ids, _ = _problem(4, 3)
+    masks = torch.rand(3, 30)
+    focal, dice = mask_costs(mask_logits, masks, focal=True)
+    assert torch.equal(dice, mask_costs(mask_logits, masks)[1])
+    for q in range(4):
+        for n in range(3):
+            p, t = mask_logits[q].sigmoid(), masks[n]
+            wanted = -0.25 * (1 - p) ** 2 * p.log() * t
+            unwanted = -0.75 * p**2 * (1 - p).log() * (1 - t)
+            torch.testing.assert_close(focal[q, n], (wanted + unwanted).mean())
+    both = match_costs(class_logits, mask_logits, class_ids, masks, focal=True)
+    plain = match_costs(class_logits, mask_logits, class_ids, masks, mask_weight=0)
+    torch.testing.assert_close(both, plain + 5 * focal)
+
+
 @pytest.mark.parametrize(("num_queries", "num_targets"), [(5, 3), (4, 4), (2, 5)])
 def test_assignment_is_the_cheapest_of_all(num_queries, num_targets) -> None:
     problem = _problem(num_queries, num_targets, seed=num_targets)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from torch.nn import functional as F
 from segtune.ops.matching import assign, match_costs
 from segtune.ops.point_sampling import sample_points
 from segtune.ops.set_loss import (
+    MASKFORMER,
     LossPoints,
     MaskTargets,
     SetLossConfig,
@@ -185,6 +188,46 @@ def test_many_points_approach_the_dense_loss() -> None:
         torch.testing.assert_close(sampled[name], loss, rtol=0.5, atol=0.1)
 
 
+def test_focal_compares_at_the_size_of_the_targets() -> None:
+    """MaskFormer: bilinear predictions against whole targets, matched at the predictions' size."""
+    head, targets = _head(), _targets(2, 1)
+    losses = set_loss([head], targets, MASKFORMER)
+    focal, dice = 0.0, 0.0
+    for b, target in enumerate(targets):
+        small = F.interpolate(target.masks[None].float(), (8, 10), mode="nearest")[0].flatten(1)
+        costs = match_costs(
+            head.class_logits[b],
+            head.mask_logits[b].flatten(1),
+            target.class_ids,
+            small,
+            class_weight=1,
+            mask_weight=20,
+            dice_weight=1,
+            focal=True,
+        )
+        for q, n in zip(*assign([costs])[0], strict=True):
+            large = F.interpolate(head.mask_logits[b, q][None, None], (32, 40), mode="bilinear")
+            p, t = large.sigmoid().flatten(), target.masks[n].float().flatten()
+            right = torch.where(t > 0, p, 1 - p)
+            focal += (-torch.where(t > 0, 0.25, 0.75) * (1 - right) ** 2 * right.log()).mean()
+            dice += 1 - (2 * (p * t).sum() + 1) / (p.sum() + t.sum() + 1)
+    torch.testing.assert_close(losses["loss_mask"], 20 * focal / 3)
+    torch.testing.assert_close(losses["loss_dice"], dice / 3)
+
+
+def test_focal_at_cells_is_close_to_focal_at_pixels() -> None:
+    """Large smooth masks: the cheaper comparison may be used for small models."""
+    masks = torch.zeros(1, 64, 64, dtype=torch.bool)
+    masks[:, :32, 16:48] = True
+    logits = F.adaptive_avg_pool2d(masks.float(), 16)[None] * 6 - 3
+    head = SetPrediction(torch.zeros(1, 1, 3), logits)
+    targets = [MaskTargets(torch.tensor([1]), masks)]
+    exact = set_loss([head], targets, MASKFORMER)
+    cheap = set_loss([head], targets, replace(MASKFORMER, dense=True))
+    assert cheap["loss_dice"].item() == pytest.approx(exact["loss_dice"].item(), abs=0.05)
+    assert cheap["loss_mask"].item() == pytest.approx(exact["loss_mask"].item(), abs=0.05)
+
+
 def test_dense_samples_larger_masks() -> None:
     config = SetLossConfig(num_points=79, dense=True)  # one less than 8 x 10
     head, targets = _head(), _targets(3, 2)
@@ -193,7 +236,7 @@ def test_dense_samples_larger_masks() -> None:
     assert sampled == expected
 
 
-@pytest.mark.parametrize("config", [SMALL, DENSE])
+@pytest.mark.parametrize("config", [SMALL, DENSE, MASKFORMER])
 def test_gradients_reach_every_head_and_the_seed_decides(config) -> None:
     heads = [_head(seed=seed) for seed in range(3)]
     targets = _targets(3, 0)
@@ -208,7 +251,7 @@ def test_gradients_reach_every_head_and_the_seed_decides(config) -> None:
         assert not head.mask_logits.grad[1].any()  # an image without objects
 
 
-@pytest.mark.parametrize("config", [SMALL, DENSE])
+@pytest.mark.parametrize("config", [SMALL, DENSE, MASKFORMER])
 def test_no_objects_teach_no_object(config) -> None:
     head = _head()
     losses = set_loss([head], _targets(0, 0), config, generator=_seeded())
@@ -219,7 +262,7 @@ def test_no_objects_teach_no_object(config) -> None:
     assert not head.mask_logits.grad.any()
 
 
-@pytest.mark.parametrize("config", [SMALL, DENSE])
+@pytest.mark.parametrize("config", [SMALL, DENSE, MASKFORMER])
 def test_more_targets_than_queries(config) -> None:
     head = _head(num_queries=2)
     losses = set_loss([head], _targets(5, 4), config, generator=_seeded())

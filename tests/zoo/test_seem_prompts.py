@@ -8,7 +8,7 @@ from segtune.backbones.decoder_memory import DecoderMemory
 from segtune.backbones.point_prompts import POSITIVE
 from segtune.backbones.query_groups import QueryGroup
 from segtune.backbones.seem import Seem, random_seem
-from segtune.zoo.seem_batch import PromptTargets
+from segtune.zoo.scene_batch import PromptTargets
 from segtune.zoo.seem_prompts import prompt_losses
 
 CLICKS = 2

@@ -16,9 +16,10 @@ from segtune.data.formats import open_dataset
 from segtune.errors import SegtuneError
 from segtune.segmenter import load
 from segtune.train.checkpoints import read_state
-from segtune.zoo.seem_batch import Batches
+from segtune.zoo.loop import split_parameters
+from segtune.zoo.scene_batch import Batches
 from segtune.zoo.seem_recipe import SeemRecipe, make_recipe, read_recipe
-from segtune.zoo.train_seem import Trainee, _matrices, export_run, main, make_trainee, run
+from segtune.zoo.train_seem import TABLES, Trainee, export_run, main, make_trainee, run
 
 RECIPE = make_recipe(
     name="seem-test",
@@ -187,7 +188,7 @@ def test_unseen_classes_are_not_among_the_words() -> None:
 def test_muon_takes_the_matrices_of_the_layers() -> None:
     trainee, _ = fresh()
     names = {id(p): name for name, p in trainee.named_parameters()}
-    matrices, others = ({names[id(p)] for p in part} for part in _matrices(trainee))
+    matrices, others = ({names[id(p)] for p in part} for part in split_parameters(trainee, TABLES))
     assert not matrices & others
     learned = {name for name, p in trainee.named_parameters() if p.requires_grad}
     assert matrices | others == learned
@@ -222,19 +223,3 @@ def test_a_batch_without_labels_has_finite_losses() -> None:
     torch.stack([v for k, v in losses.items() if k[0] != "_"]).sum().backward()
     assert all(value.isfinite() for value in losses.values())
     assert losses["pixel"].item() == losses["mask"].item() == losses["prompt_mask"].item() == 0
-
-
-def test_the_pixel_loss_against_cells_by_hand() -> None:
-    """One labelled cell per image: it is the only one that can be drawn."""
-    trainee, _ = fresh()
-    features = torch.randn(2, RECIPE.hidden, 4, 4)
-    labels = torch.full((2, 16, 16), -1)
-    labels[0, 4:8, 8:12] = 3  # cell (1, 2)
-    labels[1, 12:, :4] = 5  # cell (3, 0)
-    found = trainee._pixel_loss(features, labels)
-    expected = 0.0
-    for image, (row, column), word in ((0, (1, 2), 3), (1, (3, 0), 5)):
-        embed = trainee.pixel_head(features[image, :, row, column])
-        logits = 20 * torch.nn.functional.normalize(embed, dim=0) @ trainee.text[:-1].T
-        expected -= logits.log_softmax(0)[word].item() / 2
-    assert found.item() == pytest.approx(expected, rel=1e-5)

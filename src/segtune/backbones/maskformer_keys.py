@@ -168,7 +168,7 @@ def config_from_official(
     has_mlp = "text_head.2.weight" in own
     mask_dim, fpn_width, *_ = _shape(own, "pixel_decoder.mask_features.weight")
     return MaskFormerConfig(
-        image_encoder=_encoder_config(keys_under(own, "image_encoder.")),
+        image_encoder=encoder_config_from(keys_under(own, "image_encoder.")),
         fpn_width=fpn_width,
         mask_dim=mask_dim,
         hidden=width,
@@ -182,7 +182,11 @@ def config_from_official(
     )
 
 
-def _encoder_config(own: Mapping[str, Tensor]) -> SwinConfig | ResNetConfig:
+def encoder_config_from(own: Mapping[str, Tensor]) -> SwinConfig | ResNetConfig:
+    """Returns the sizes of an image encoder, read from its tensors under the names of its class.
+
+    Three convolutions in the stem mean the dilated ResNet, as in every published model.
+    """
     depths = tuple(_count(own, rf"stages\.{stage}\.(\d+)\.") for stage in range(4))
     if "patches.weight" in own:
         tables = [_shape(own, f"stages.{i}.0.attention.bias_table") for i in range(4)]
@@ -197,13 +201,13 @@ def _encoder_config(own: Mapping[str, Tensor]) -> SwinConfig | ResNetConfig:
     stem = tuple(
         _shape(own, f"stem.{i}.conv.weight")[0] for i in range(_count(own, r"stem\.(\d+)\."))
     )
-    is_dilated = len(stem) == len(MULTIGRID) == depths[-1]
+    is_dilated = len(stem) == 3
     return ResNetConfig(
         depths=depths,
         stem=stem,
         bottleneck=_shape(own, "stages.0.0.convs.0.conv.weight")[0],
         out=_shape(own, "stages.0.0.convs.2.conv.weight")[0],
-        dilations=MULTIGRID if is_dilated else (1,) * depths[-1],
+        dilations=MULTIGRID[: depths[-1]] if is_dilated else (1,) * depths[-1],
     )
 
 

@@ -117,7 +117,7 @@ class _Block(nn.Module):
         is_open = None
         if shift:
             x = x.roll((-shift, -shift), (1, 2))
-            is_open = _same_region(rows, columns, size, shift, x.device)  # (windows, T, T)
+            is_open = same_region(rows, columns, size, shift, x.device)  # (windows, T, T)
         x = x.view(num_images, rows, size, columns, size, channels).transpose(2, 3)
         x = self.attention(x.reshape(num_images, rows * columns, size * size, channels), is_open)
         x = x.view(num_images, rows, columns, size, size, channels).transpose(2, 3)
@@ -172,7 +172,7 @@ class _Merge(nn.Module):
         return self.reduce(self.norm(torch.cat(corners, -1)))
 
 
-def _same_region(rows: int, columns: int, window: int, shift: int, device: torch.device) -> Tensor:
+def same_region(rows: int, columns: int, window: int, shift: int, device: torch.device) -> Tensor:
     """Returns which tokens of a window were neighbours before the shift, (windows, T, T) bool."""
 
     def ids(count: int) -> Tensor:

@@ -101,7 +101,7 @@ def run(options: Namespace) -> int:
 def _learn(model: Segmenter, size: Size, *, seed: int) -> Prompts:
     system = default_system(model.backbone.kind)
     config = default_config(system)
-    config = replace(config, loop=replace(config.loop, steps=size.steps))
+    config = replace(config, loop=replace(config.loop, steps=size.steps), rate_factors=())
     return fit(model, WORLD, system=system, shots=SHOTS, seed=seed, config=config)
 
 

@@ -54,6 +54,7 @@ def run(options: Namespace) -> int:
         f"learned {prompts.num_learned():,} numbers from {num_images} images of {dataset.name} "
         f"({dataset.split}) in {seconds:.0f} s"
     )
+    print_trials(prompts.training["trials"])
     num_base = _retention_images(options, model)
     if num_base:
         data = options.retention_data
@@ -75,12 +76,32 @@ def config_of(options: Namespace, system: str) -> FitConfig:
     given: dict[str, Any] = {name: value for name, value in rest.items() if value is not None}
     steps = loop.get("steps", default.loop.steps)
     save_every = max(min(default.loop.save_every, steps // CHECKPOINTS_PER_RUN), 1)
+    # Who names a rate, or wants fresh views, has no use for trials on stored ones.
+    factors = () if options.lr is not None or options.views == 0 else default.rate_factors
     return replace(
         default,
         loop=replace(default.loop, save_every=save_every, **loop),
         setting=options.setting,
+        rate_factors=factors,
         **given,
     )
+
+
+def print_trials(trials: dict[str, Any] | None) -> None:
+    """Prints what held-out shots said about the rates, where they were asked."""
+    if trials is None:
+        return
+    unfitted, *rest = (row["score"] for row in trials["scores"])
+    best = max([unfitted, *rest])
+    if not any(trials["best"]):
+        print(
+            f"held-out shots: nothing learned beats the unfitted model ({unfitted:.3f} against "
+            f"{max(rest):.3f}), so the prompts change nothing; give more images, another --system, "
+            "or --lr to learn all the same"
+        )
+        return
+    factors = ", ".join(f"{factor:g}" for factor in trials["best"])
+    print(f"held-out shots: {unfitted:.3f} before, {best:.3f} after, rates times {factors}")
 
 
 def _options_of(system: str, options: Namespace) -> dict[str, Any]:

@@ -57,6 +57,16 @@ def segment(parser: ArgumentParser) -> None:
         metavar="XYXY",
         help='masks for boxes in pixels: "left,top,right,bottom; ..."; or FILE.json',
     )
+    pointing.add_argument(
+        "--masks",
+        type=Path,
+        metavar="PATH",
+        help="name these masks by the words: a COCO .json, .npy, or index .png, or a folder of one "
+        "PNG per mask; for several images PATH/IMAGE/*.png; a CLIP names them",
+    )
+    parser.add_argument(
+        "--skip-empty", action="store_true", help="leave out those of --masks without a pixel"
+    )
     parser.add_argument(
         "--not",
         dest="negatives",
@@ -314,6 +324,7 @@ COMMANDS = {
             "segtune segment photos/ --prompts street.safetensors --out street",
             "segtune segment 'photos/*.jpg' --vocab coco_80 --task instance --format overlay,coco",
             'segtune segment photo.jpg --points "120,80; 40,60,-" --vocab "car, tree" --model M',
+            'segtune segment photo.jpg --masks masks.json --vocab "car, tree"',
             "segtune segment photos/ --vocab ade20k_150 --model ovseg.pth --set weight=0.6",
         ),
     ),

@@ -1,4 +1,4 @@
-"""`segtune segment`: masks for words, points or boxes, on any number of images."""
+"""`segtune segment`: masks for words, points or boxes, names for masks, on any number of images."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from tqdm import tqdm
 
+from segtune.classify import DEFAULT_CLIP
 from segtune.cli import clicks
 from segtune.cli.clicks import Pointing
 from segtune.cli.images import ImageFile, find_images
@@ -17,6 +19,7 @@ from segtune.cli.outputs import Answer, choose_task, write_answers
 from segtune.cli.tables import percent, print_table
 from segtune.clicks import check_inside, read_boxes, read_clicks
 from segtune.data.images import image_size, read_image
+from segtune.data.masks_in import read_masks, without_empty
 from segtune.errors import DataError, SegtuneError
 from segtune.pointing import UNNAMED, painted
 from segtune.prompts import Prompts
@@ -28,7 +31,9 @@ from segtune.vocabulary.parse import comma_list, read_vocabulary
 SOME_FAILED = 1
 """Exit status where some images could not be read."""
 POINTING_FORMATS = ("overlay", "coco")
-"""What answers to points and boxes are written as by default."""
+"""What answers to points, boxes and masks are written as by default."""
+MASKS_SHOWN = 20
+"""Masks whose names are printed, of a single image."""
 
 
 @dataclass
@@ -38,9 +43,13 @@ class Job:
     Attributes:
         vocabulary: None where masks of points and boxes stay unnamed.
         pointing: what to ask for in place of every pixel.
+        masks: path of the masks that are named, in place of finding some.
+        skip_empty: leave masks without a pixel out.
+        num_images: how many there are to segment.
         system: answers in place of that of the prompts or of the model.
         shares: class name -> summed share of the images.
         counts: class name -> images that show it.
+        last: the newest result.
         num_done: images that were segmented.
         num_masks: segments in them.
         num_failed: words and images that could not be read.
@@ -53,6 +62,10 @@ class Job:
     resolution: Resolution
     min_score: float | None = None
     pointing: Pointing | None = None
+    masks: Path | None = None
+    skip_empty: bool = False
+    num_images: int = 1
+    last: Segmentation | None = None
     system: System | None = None
     shares: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
@@ -72,6 +85,11 @@ class Job:
             sample = Sample(image.name, pixels)
             if self.pointing is not None:
                 result = self._pointed_at(sample, image, self.pointing)
+            elif self.masks is not None:
+                named = self._named(sample, image, self.masks)
+                if named is None:
+                    continue
+                result = named
             else:
                 result = self.model.segment(
                     sample,
@@ -85,6 +103,7 @@ class Job:
             if not told:
                 self._tell_agreement(sample)
                 told = True
+            self.last = result
             self.num_done += 1
             self.num_masks += len(result.segments)
             for name, share in result.classes_found().items():
@@ -129,6 +148,28 @@ class Job:
         ranked = tuple(sorted(kept, key=lambda segment: -segment.score))
         return replace(result, semantic=painted(ranked, result.size), segments=ranked)
 
+    def _named(self, sample: Sample, image: ImageFile, path: Path) -> Segmentation | None:
+        """Returns the masks of an image with names; None where they cannot be read."""
+        size, alone = sample.pixels().shape[:2], self.num_images == 1
+        try:
+            masks = read_masks(path, (size[0], size[1]), image=image.path, only_image=alone)
+            masks, places = without_empty(masks, "skip" if self.skip_empty else "refuse")
+        except (SegtuneError, OSError) as error:
+            if alone:
+                raise
+            self.fail(f"{image.path.name}: {error}")
+            return None
+        result = self.model.classify_masks(
+            sample, masks, self.vocabulary, prompts=self.prompts, top=3
+        )
+        rows = zip(places, result.segments, strict=True)
+        kept = {place: s for place, s in rows if s.score >= (self.min_score or 0.0)}
+        segments = tuple(kept.values())
+        source = {**result.source, "masks": list(kept)}
+        return replace(
+            result, semantic=painted(segments, result.size), segments=segments, source=source
+        )
+
     def fail(self, problem: str) -> None:
         """Reports one image that is left out."""
         self.num_failed += 1
@@ -138,7 +179,8 @@ class Job:
 def run(options: Namespace) -> int:
     """Segments the images, prints what was found and where the files are."""
     pointing = _pointing(options)
-    if pointing is None:
+    finds_masks = pointing is None and options.masks is None
+    if finds_masks:
         task, formats = choose_task(options.task, options.formats)
         if task == "semantic" and options.min_score is not None:
             raise SegtuneError("--min-score is about segments; add --task instance or panoptic")
@@ -151,10 +193,23 @@ def run(options: Namespace) -> int:
         raise SegtuneError(problems[0])
     if pointing is not None:
         images = _checked(pointing, images)
+    if options.masks is not None and options.model is None and prompts is None:
+        options.model = DEFAULT_CLIP
     model = open_model(options, prompts)
     resolution = resolution_of(options, model, prompts)
-    system = open_system(options, model, prompts)
-    job = Job(model, prompts, vocabulary, task, resolution, options.min_score, pointing, system)
+    job = Job(
+        model,
+        prompts,
+        vocabulary,
+        task,
+        resolution,
+        options.min_score,
+        pointing,
+        options.masks,
+        options.skip_empty,
+        num_images=len(images),
+        system=open_system(options, model, prompts),
+    )
     for problem in problems:
         job.fail(problem)
     written = write_answers(
@@ -163,9 +218,12 @@ def run(options: Namespace) -> int:
         formats=formats,
         folder=options.out,
         vocabulary=vocabulary or UNNAMED,
-        things_only=pointing is None,
+        things_only=finds_masks,
     )
-    _print_classes(job)
+    if job.masks is not None and job.num_images == 1 and job.last is not None:
+        _print_masks(job.last)
+    else:
+        _print_classes(job)
     if job.num_done:
         print(f"wrote {', '.join(map(str, written))}")
     if job.num_failed:
@@ -177,6 +235,16 @@ def run(options: Namespace) -> int:
 
 def _pointing(options: Namespace) -> Pointing | None:
     """Returns what `--points` or `--boxes` point at; None without them."""
+    if options.skip_empty and options.masks is None:
+        raise SegtuneError("--skip-empty is about masks that are given; add --masks PATH")
+    if options.masks is not None:
+        if options.task is not None or options.crop is not None or options.size is not None:
+            raise SegtuneError(
+                "--masks names the masks that are given; leave --task, --size and --crop out"
+            )
+        if not options.masks.exists():
+            raise FileNotFoundError(f"masks {options.masks} do not exist; check the path")
+        return None
     if options.points is None and options.boxes is None:
         return None
     if options.task is not None or options.crop is not None:
@@ -251,7 +319,21 @@ def _print_classes(job: Job) -> None:
     rows = [(name, percent(share / job.num_done), str(job.counts[name])) for name, share in ranked]
     plural = "s" if job.num_done != 1 else ""
     what = f"{len(ranked)} of {len(job.vocabulary or UNNAMED)} classes"
-    if job.pointing is not None:
+    if job.pointing is not None or job.masks is not None:
         what = f"{job.num_masks} mask{'' if job.num_masks == 1 else 's'}"
     title = f"{what} in {job.num_done} image{plural}"
     print_table(("class", "% of pixels", "images"), rows, title=title)
+
+
+def _print_masks(result: Segmentation) -> None:
+    """Prints the name of every mask of one image, and what else it may be."""
+    names = result.vocabulary.names
+    rows = []
+    for number, segment in zip(result.source["masks"], result.segments, strict=True):
+        others = (f"{names[i]} {percent(score)}" for i, score in segment.alternatives)
+        row = (str(number), names[segment.class_id], percent(segment.score), ", ".join(others))
+        rows.append(row)
+    title = f"{len(rows)} mask{'' if len(rows) == 1 else 's'}"
+    print_table(("mask", "class", "%", "or"), rows[:MASKS_SHOWN], title=title)
+    if len(rows) > MASKS_SHOWN:
+        print(f"and {len(rows) - MASKS_SHOWN} more")

@@ -13,7 +13,7 @@ from segtune.errors import SegtuneError
 from segtune.systems import SYSTEMS
 from segtune.vocabulary.builtin import unknown_name
 
-ZOO = ("zoo/clip_vit", "zoo/seem")
+ZOO = ("zoo/clip_vit", "zoo/maskformer", "zoo/seem")
 """Recipes of bundled models."""
 
 
@@ -69,6 +69,13 @@ def _train_model(
 
         values = read_recipe(recipe).to_dict()
         folder = train_clip(make_recipe(**(values | settings)), out=out, resume=resume)
+    elif system == "zoo/maskformer":
+        from segtune.zoo import maskformer_recipe
+        from segtune.zoo.train_maskformer import run as train_maskformer
+
+        values = maskformer_recipe.read_recipe(recipe).to_dict()
+        mask_recipe = maskformer_recipe.make_recipe(**(values | settings))
+        folder = train_maskformer(mask_recipe, out=out, resume=resume)
     else:
         from segtune.zoo import seem_recipe
         from segtune.zoo.train_seem import run as train_seem

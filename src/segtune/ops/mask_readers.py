@@ -77,9 +77,9 @@ class AtPixels:
         yield from zip(mask_logits.flatten(2), self.small_masks.split(list(counts)), strict=True)
 
     def matched(self, mask_logits: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        size = self.masks.shape[-2:]
-        large = F.interpolate(mask_logits[None], size=size, mode="bilinear", align_corners=False)
-        return large[0].flatten(1), self.masks[rows].float().flatten(1)
+        size, planes = self.masks.shape[-2:], mask_logits[:, None]  # there may be no masks
+        large = F.interpolate(planes, size=size, mode="bilinear", align_corners=False)
+        return large.flatten(1), self.masks[rows].float().flatten(1)
 
 
 class AtPoints:

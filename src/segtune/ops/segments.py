@@ -9,7 +9,13 @@ from segtune.errors import SegtuneError
 from segtune.types import IGNORE, Segment, Vocabulary
 
 
-def crop_segment(mask: np.ndarray, class_id: int, score: float) -> Segment:
+def crop_segment(
+    mask: np.ndarray,
+    class_id: int,
+    score: float,
+    *,
+    alternatives: tuple[tuple[int, float], ...] = (),
+) -> Segment:
     """Returns the segment of a (H, W) bool mask, cropped to its box.
 
     Example:
@@ -21,7 +27,8 @@ def crop_segment(mask: np.ndarray, class_id: int, score: float) -> Segment:
     if not len(ys):
         return Segment(class_id, score, (0, 0, 0, 0), np.zeros((0, 0), dtype=bool))
     y1, y2, x1, x2 = int(ys[0]), int(ys[-1]) + 1, int(xs[0]), int(xs[-1]) + 1
-    return Segment(class_id, score, (x1, y1, x2, y2), mask[y1:y2, x1:x2].copy())
+    crop = mask[y1:y2, x1:x2].copy()
+    return Segment(class_id, score, (x1, y1, x2, y2), crop, alternatives)
 
 
 def segments_from_semantic(

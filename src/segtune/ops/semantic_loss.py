@@ -11,6 +11,9 @@ not its logits, so there are three forms; `nll` is the default because it agrees
 - `score`: cross-entropy with s itself as logits (bounded scores, so a soft loss);
 - `logsumexp`: cross-entropy with log s as logits. Without the 1e-6 this is `nll`; formed in log
   space it keeps gradients where a score is below 1e-6, and it never holds K planes of pixels.
+
+A plain mean over pixels is won by large classes, while mIoU counts every class once:
+`class_balance` moves the mean from pixels (0, the paper's cross-entropy) to classes (1).
 """
 
 from __future__ import annotations
@@ -42,6 +45,7 @@ def semantic_loss(
     *,
     form: Form = "nll",
     at: Literal["masks", "labels"] = "masks",
+    class_balance: float = 0.0,
     values_at_once: int = VALUES_AT_ONCE,
 ) -> Tensor:
     """Returns the mean loss of all labelled pixels of the batch; 0 where nothing is labelled.
@@ -53,6 +57,8 @@ def semantic_loss(
         form: which logits the cross-entropy sees.
         at: "masks" compares at (h, w) with the nearest label of each cell, "labels" resizes the
             mask logits bilinearly to (H, W), which is slower.
+        class_balance: a pixel of a class with n pixels in the batch weighs n ** -class_balance; 0
+            is the mean over pixels, 1 the mean over the classes that occur.
         values_at_once: more scores than this are made in chunks of pixels that are computed again
             in the backward pass; the result is the same.
 
@@ -66,6 +72,8 @@ def semantic_loss(
         raise ValueError(f"form is {form!r}; expected one of {', '.join(map(repr, _SUMS))}")
     if at not in ("masks", "labels"):
         raise ValueError(f"at is {at!r}; expected 'masks' or 'labels'")
+    if not 0 <= class_balance <= 1:
+        raise ValueError(f"class_balance is {class_balance}; expected 0 to 1")
     with torch.autocast(mask_logits.device.type, enabled=False):
         class_logits, mask_logits = class_logits.float(), mask_logits.float()
         if at == "masks":
@@ -75,20 +83,22 @@ def semantic_loss(
             planes = bilinear(mask_logits.flatten(0, 1), (height, width))
             mask_logits = planes.unflatten(0, mask_logits.shape[:2])
         logits, labels = mask_logits.flatten(2), labels.flatten(1)  # (B, Q, P), (B, P)
+        weights = _pixel_weights(labels, class_balance)
         num_images, num_queries, num_pixels = logits.shape
         planes_held = num_queries if form == "logsumexp" else class_logits.shape[2] - 1
         chunk = max(values_at_once // max(num_images * planes_held, 1), 1)
         if num_pixels <= chunk:
-            total = _SUMS[form](class_logits, logits, labels)
+            total = _SUMS[form](class_logits, logits, labels, weights)
         else:
-            parts = zip(logits.split(chunk, 2), labels.split(chunk, 1), strict=True)
+            by_pixels = (part.split(chunk, 1) for part in (labels, weights))
+            parts = zip(logits.split(chunk, 2), *by_pixels, strict=True)
             total = torch.stack(
                 [
                     checkpoint(_SUMS[form], class_logits, *part, use_reentrant=False)
                     for part in parts
                 ]
             ).sum()
-        return total / (labels >= 0).sum().clamp(min=1)
+        return total / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)
 
 
 def nearest_labels(labels: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
@@ -108,25 +118,41 @@ def nearest_labels(labels: Tensor, size: tuple[int, int] | torch.Size) -> Tensor
     return labels[:, rows[:, None], columns]
 
 
-def _nll_sum(class_logits: Tensor, mask_logits: Tensor, labels: Tensor) -> Tensor:
+def _pixel_weights(labels: Tensor, class_balance: float) -> Tensor:
+    """Returns (B, P) float32 weights of labels (B, P), 0 where ignored."""
+    labelled = (labels >= 0).float()
+    if class_balance == 0:
+        return labelled
+    ids = labels.clamp(min=0)
+    counts = torch.zeros(int(ids.max()) + 1 if ids.numel() else 1, device=labels.device)
+    counts.index_add_(0, ids.flatten(), labelled.flatten())
+    return labelled * counts.clamp(min=1).pow(-class_balance)[ids]
+
+
+def _nll_sum(class_logits: Tensor, mask_logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
     scores = _scores(class_logits, mask_logits).clamp(min=MIN_SCORE)  # (B, K, P)
     own = scores.gather(1, labels.clamp(min=0)[:, None])[:, 0]
-    return (scores.sum(1).log() - own.log())[labels >= 0].sum()
+    return ((scores.sum(1).log() - own.log()) * weights)[labels >= 0].sum()
 
 
-def _score_sum(class_logits: Tensor, mask_logits: Tensor, labels: Tensor) -> Tensor:
+def _score_sum(
+    class_logits: Tensor, mask_logits: Tensor, labels: Tensor, weights: Tensor
+) -> Tensor:
     scores = _scores(class_logits, mask_logits)
-    return F.cross_entropy(scores, labels.clamp(min=IGNORE), ignore_index=IGNORE, reduction="sum")
+    ids = labels.clamp(min=IGNORE)
+    return (F.cross_entropy(scores, ids, ignore_index=IGNORE, reduction="none") * weights).sum()
 
 
-def _logsumexp_sum(class_logits: Tensor, mask_logits: Tensor, labels: Tensor) -> Tensor:
+def _logsumexp_sum(
+    class_logits: Tensor, mask_logits: Tensor, labels: Tensor, weights: Tensor
+) -> Tensor:
     # log s[y] − log Σ_c s[c]; the sum over classes is Σ_q (1 − p[q, K]) σ(mask): no K planes needed
     class_log_probs = class_logits.log_softmax(-1)[..., :-1]  # (B, Q, K)
     mask_log_probs = F.logsigmoid(mask_logits)  # (B, Q, P)
     index = labels.clamp(min=0)[:, None].expand_as(mask_logits)
     own = (class_log_probs.gather(2, index) + mask_log_probs).logsumexp(1)
     every = (class_log_probs.logsumexp(2, keepdim=True) + mask_log_probs).logsumexp(1)
-    return (every - own)[labels >= 0].sum()
+    return ((every - own) * weights)[labels >= 0].sum()
 
 
 def _scores(class_logits: Tensor, mask_logits: Tensor) -> Tensor:

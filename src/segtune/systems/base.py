@@ -151,6 +151,13 @@ class System(nn.Module, ABC):
             raise WeightsError(f"the prompts do not fit {self.name}: {', '.join(wrong)}")
         self.prompts.load_state_dict(dict(tensors))
 
+    def encoding(self) -> dict[str, Any]:
+        """Returns the plain values that the result of `encode` depends on, besides the model.
+
+        Fits of systems with equal values share the features on disk.
+        """
+        return {"system": self.name} | self.config_values()
+
     def config_values(self) -> dict[str, Any]:
         """Returns the config as plain values for a file header."""
         return asdict(self.config)

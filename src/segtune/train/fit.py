@@ -6,145 +6,34 @@ learned. The same function trains on whole data sets (`views=0`: fresh views in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-
+from segtune.backbones.base import prompt_fingerprint
 from segtune.data.formats import open_dataset
 from segtune.data.regions import require_instances
 from segtune.data.samples import Subset
-from segtune.data.shots import by_class, by_image
+from segtune.data.shots import by_class, by_image, classes_in
 from segtune.errors import SegtuneError
-from segtune.ops.files import cache_dir
-from segtune.ops.labels import inductive_labels, transductive_labels
-from segtune.ops.set_loss import MaskTargets, select_classes
 from segtune.prompts import Prompts
 from segtune.segmenter import Segmenter
-from segtune.systems import SYSTEMS, build_system, default_system, systems_for
-from segtune.systems.base import System, Targets, Words
-from segtune.train.feature_cache import FeatureCache, cache_key
-from segtune.train.loop import Batch, LoopConfig, optimise
-from segtune.train.views import (
-    EncodedViews,
-    ViewConfig,
-    Views,
-    encode,
-    labels_of,
-    on_device,
-    rounded_up,
-    same_size,
-)
+from segtune.systems import build_system, default_system, systems_for
+from segtune.systems.base import System
+from segtune.train.batches import Batches, Stage
+from segtune.train.fit_config import FitConfig, Setting, default_config
+from segtune.train.loop import optimise
+from segtune.train.trials import Factors, Trials, cross_validate
+from segtune.train.views import ViewConfig, Views
 from segtune.types import Dataset, Resolution, Task, TemplateSet
 from segtune.vocabulary.templates import TemplateSpec, read_templates
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-Setting = Literal["auto", "supervised", "inductive", "transductive"]
-
-
-@dataclass(frozen=True)
-class FitConfig:
-    """How a fit learns; defaults suit a few images and a CLIP, `default_config` any system.
-
-    Attributes:
-        loop: optimiser, schedule, steps.
-        batch: views per step.
-        views: augmented views per image whose features are computed once; 0 draws fresh ones.
-        short_side, crop: pixels, see `ViewConfig`; None takes the model's resolution, which is the
-            whole image for models that do not look through windows.
-        scale, flip, distort: see `ViewConfig`.
-        cache: where encoded views are kept; "disk" leaves them in the cache of segtune, for further
-            fits with the same model, data and views.
-        cache_half: keep them in float16.
-        setting: "supervised" learns from all labels; "inductive" shows only classes tagged "seen";
-            "transductive" adds, in the second half, self-made labels on pixels of the other
-            classes. "auto" is inductive where the vocabulary has unseen classes.
-    """
-
-    loop: LoopConfig = field(
-        default_factory=lambda: LoopConfig(steps=400, lr=1e-3, warmup_steps=20, clip_norm=1.0)
-    )
-    batch: int = 4
-    views: int = 8
-    short_side: int | None = None
-    crop: int | None = None
-    scale: tuple[float, float] = (0.75, 1.5)
-    flip: bool = True
-    distort: bool = True
-    cache: Literal["memory", "disk"] = "memory"
-    cache_half: bool = False
-    setting: Setting = "auto"
-
-
-def default_config(system: str) -> FitConfig:
-    """Returns the settings with which a system is fitted where none are given.
-
-    Prompts of a SEEM see whole images, mirrored or not, as in the paper; the rates were chosen on
-    the validation split of a synthetic world, as the paper's were lost.
-    """
-    if "two-stage" in SYSTEMS[system].kinds:
-        return _two_stage_config(system)
-    if "seem" not in SYSTEMS[system].kinds:
-        return FitConfig()
-    loop = LoopConfig(
-        steps=300,
-        lr=SEEM_RATES[system],
-        weight_decay=1e-4,
-        warmup_steps=10,
-        clip_norm=1.0 if system in ("coop", "locn") else None,  # steep inside the text encoder
-        optimizer="sgd",
-    )
-    return FitConfig(loop=loop, batch=4, views=2, scale=(1.0, 1.0), distort=False)
-
-
-def _two_stage_config(system: str) -> FitConfig:
-    """Returns the settings of systems that learn from annotated regions of fresh views."""
-    if system == "simbaseline":  # the paper's rates for its words
-        loop = LoopConfig(steps=400, lr=0.02, weight_decay=5e-4, warmup_steps=20, optimizer="sgd")
-    else:  # the paper's rate for mask prompts (its released script has 0.05)
-        loop = LoopConfig(steps=400, lr=0.02, weight_decay=0.0, warmup_steps=20)
-    return FitConfig(loop=loop, batch=4, views=0)
-
-
-SEEM_RATES = {
-    "ssprompt": 0.02,
-    "spaprompt": 0.3,
-    "semprompt": 0.02,
-    "coop": 0.05,
-    "locn": 0.2,
-    "vspl": 0.01,
-    "seem": 0.01,
-}
-"""Chosen on the validation split of `jargon`, seed 0. With AdamW every class embedding moves at the
-same pace, also those of classes that the images do not show, which forgets them."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Which classes a part of the run sees, and how label maps are rewritten for it."""
-
-    words: Words
-    seen_ids: tuple[int, ...] | None = None
-    unseen_ids: tuple[int, ...] = ()
-
-    def targets(self, labels: torch.Tensor, masks: Sequence[MaskTargets] = ()) -> Targets:
-        """Returns the targets of label maps (B, H, W) and objects in ids of the full vocabulary."""
-        if self.seen_ids is not None:
-            masks = [select_classes(objects, self.seen_ids) for objects in masks]
-            return Targets(inductive_labels(labels, self.seen_ids), masks)
-        if self.unseen_ids:
-            marked = transductive_labels(labels, self.unseen_ids)
-            annotated = [~torch.isin(m.class_ids, torch.tensor(self.unseen_ids)) for m in masks]
-            masks = [
-                MaskTargets(m.class_ids[keep], m.masks[keep])
-                for m, keep in zip(masks, annotated, strict=True)
-            ]
-            return Targets(marked, masks, pseudo_ids=self.unseen_ids)
-        return Targets(labels, masks)
+FEW_IMAGES = 500
+"""Of more labelled images than this nobody reads all labels before the fit begins."""
 
 
 def fit(
@@ -212,7 +101,8 @@ def fit(
         given.setdefault("train_grid", (crop // stride, crop // stride))
     setting = resolve_setting(config.setting, dataset)
     if model.backbone.kind in ("seem", "sam", "sam3"):  # one learned row per class of the fit
-        given.setdefault("classes", fit_classes(dataset, setting))
+        reads_words = model.backbone.kind != "sam"
+        given.setdefault("classes", fit_classes(dataset, few if reads_words else dataset, setting))
     learner = build_system(system, model.backbone, given, seed=seed)
     if learner.num_learned() == 0:
         raise SegtuneError(
@@ -228,9 +118,12 @@ def fit(
     if task != "semantic":
         require_instances(few, what=f"task {task}")
     views = Views(few, view_config, seed=seed, task=task)
-    batch_at = _batches(
+    batches = Batches(
         learner, views, stages, config, seed=seed, progress=progress, accelerator=accelerator
     )
+    # Masks of a SAM have no names to score: there the losses are compared.
+    scored: Task = "instance" if model.backbone.kind == "sam" else task
+    trials = _trials(learner, batches, config, seed=seed, task=scored, progress=progress)
     training = {
         "data": dataset.name,
         "split": dataset.split,
@@ -240,6 +133,7 @@ def fit(
         "seed": seed,
         "setting": setting,
         "config": asdict(config),
+        "trials": None if trials is None else trials.values(),
     }
 
     def prompts_now() -> Prompts:
@@ -247,7 +141,7 @@ def fit(
             system=system,
             options=learner.config_values(),
             model=model.backbone.name,
-            fingerprint=model.backbone.fingerprint,
+            fingerprint=prompt_fingerprint(model.backbone),
             tensors=learner.learned(),
             vocabulary=dataset.vocabulary,
             templates=template_set,
@@ -265,11 +159,14 @@ def fit(
     }
     path = Path(out) if out is not None else None
     checkpoint = path.with_name(path.name + ".checkpoint") if path else None
+    if trials is not None and trials.is_unfitted:
+        config = replace(config, loop=replace(config.loop, steps=1))  # a step of rate zero
     optimise(
         learner,
-        batch_at,
+        batches,
         config.loop,
         seed=seed,
+        factors=None if trials is None else trials.best,
         checkpoint=checkpoint,
         identity=identity,
         log=path.with_name(path.name + ".log.jsonl") if path else None,
@@ -311,10 +208,41 @@ def resolve_setting(setting: Setting, dataset: Dataset) -> Setting:
     return setting
 
 
-def fit_classes(dataset: Dataset, setting: Setting) -> tuple[str, ...]:
-    """Returns the names of the classes that labels are shown of."""
-    hidden = () if setting == "supervised" else dataset.vocabulary.ids_in("unseen")
-    return tuple(c.name for i, c in enumerate(dataset.vocabulary) if i not in set(hidden))
+def fit_classes(dataset: Dataset, few: Dataset, setting: Setting) -> tuple[str, ...]:
+    """Returns the names of the classes that the labelled images show.
+
+    Other classes keep their default embedding: a few images say only what they are not. All of a
+    large training set count as shown.
+
+    Args:
+        dataset: what the images were drawn from.
+        few: the labelled images.
+    """
+    hidden = set() if setting == "supervised" else set(dataset.vocabulary.ids_in("unseen"))
+    shown = set(range(len(dataset.vocabulary)))
+    if len(few) < len(dataset) and len(few) <= FEW_IMAGES:
+        shown = {i for sample in map(few.__getitem__, range(len(few))) for i in classes_in(sample)}
+    return tuple(dataset.vocabulary.names[i] for i in sorted(shown - hidden))
+
+
+def _trials(
+    learner: System, batches: Batches, config: FitConfig, *, seed: int, task: Task, progress: bool
+) -> Trials | None:
+    """Returns the comparison on held-out shots, where one is asked for and possible."""
+    folds = min(config.folds, batches.num_images)
+    if not config.rate_factors or folds < 2:
+        return None
+    groups = len(learner.parameter_groups(1.0, 0.0))
+    candidates: list[Factors] = [
+        factors if isinstance(factors, tuple) else (factors,) * groups
+        for factors in config.rate_factors
+    ]
+    loop = config.loop
+    if config.trial_steps is not None:
+        loop = replace(loop, steps=config.trial_steps)
+    return cross_validate(
+        learner, batches, loop, candidates, folds=folds, seed=seed, task=task, progress=progress
+    )
 
 
 def make_stages(
@@ -331,61 +259,3 @@ def make_stages(
     if setting == "inductive":
         return inductive, inductive
     return inductive, Stage(words, unseen_ids=unseen)
-
-
-def feature_cache(system: System, views: Views, config: FitConfig) -> FeatureCache:
-    """Returns where the features of these views are kept; on disk under all that they depend on."""
-    if config.cache == "memory":
-        return FeatureCache(half=config.cache_half)
-    backbone: Any = system.backbone
-    key = cache_key(
-        system=system.name,
-        options=system.config_values(),
-        data=[views.dataset.name, few_ids(views.dataset), views.digest()],
-        views=asdict(views.config),
-        num_views=config.views,
-        seed=views.seed,
-        half=config.cache_half,
-    )
-    folder = cache_dir() / "features" / backbone.fingerprint / key
-    return FeatureCache(folder, half=config.cache_half)
-
-
-def _batches(
-    system: System,
-    views: Views,
-    stages: tuple[Stage, Stage],
-    config: FitConfig,
-    *,
-    seed: int,
-    progress: bool,
-    accelerator: Accelerator | None,
-) -> Callable[[int], Batch]:
-    """Returns the function from a step to its batch; processes take parts of one larger draw."""
-    num_images = len(views.dataset)
-    pool = None
-    if config.views:
-        cache = feature_cache(system, views, config)
-        pool = EncodedViews(system, views, num_views=config.views, cache=cache, progress=progress)
-    half = config.loop.steps // 2
-    rank, world = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
-
-    def batch_at(step: int) -> Batch:
-        stage = stages[0] if step < half else stages[1]
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        draws = torch.randint(num_images, (world * config.batch,), generator=generator)
-        images = draws[rank::world].tolist()
-        if pool is not None:
-            draws = torch.randint(pool.num_views, (world * config.batch,), generator=generator)
-            numbers = draws[rank::world].tolist()
-            features, labels, masks = pool.batch(list(zip(images, numbers, strict=True)))
-        else:
-            drawn = [views.view(image, step) for image in images]
-            if views.config.crop is None:
-                sizes = [view.labels.shape for view in drawn]
-                drawn = same_size(drawn, rounded_up(sizes, system.stride), system.padding)
-            features, labels = encode(system, drawn), labels_of(system, drawn)
-            masks = [on_device(view.masks, labels.device) for view in drawn]
-        return Batch(features, stage.words, stage.targets(labels, masks))
-
-    return batch_at

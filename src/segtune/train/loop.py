@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -72,6 +72,7 @@ def optimise(
     config: LoopConfig,
     *,
     seed: int = 0,
+    factors: Sequence[float] | None = None,
     checkpoint: Path | None = None,
     identity: Mapping[str, Any] | None = None,
     log: Path | None = None,
@@ -86,6 +87,7 @@ def optimise(
         batch_at: the batch of a step (0-based), the same whenever it is asked for.
         config: optimiser, schedule and intervals.
         seed: of dropout and gate noise.
+        factors: of the rates, one for each parameter group of the system; a group with 0 stays.
         checkpoint: file to resume from where it exists and to write to; None keeps nothing.
         identity: plain values that a checkpoint must share to be resumed; another run's file is
             refused.
@@ -98,6 +100,8 @@ def optimise(
         SegtuneError: the loss is not finite, or the checkpoint belongs to another run.
     """
     groups = system.parameter_groups(config.lr, config.weight_decay)
+    for group, factor in zip(groups, factors or (), strict=factors is not None):
+        group["lr"] = factor * group.get("lr", config.lr)
     optimizer: torch.optim.Optimizer
     if config.optimizer == "sgd":
         optimizer = torch.optim.SGD(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from segtune.errors import SegtuneError
+from segtune.zoo.recipes import from_preset, read_settings
 
 
 @dataclass(frozen=True)
@@ -79,11 +78,8 @@ class ClipRecipe:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns every setting as plain values, ready for YAML."""
-        values = asdict(self)
-        return values | {name: list(values[name]) for name in TUPLES}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
-
-TUPLES = ("scene_windows", "restarts")  # lists in YAML
 
 PRESETS: dict[str, dict[str, Any]] = {
     "cpu": {},
@@ -102,18 +98,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def read_recipe(path: Path | str) -> ClipRecipe:
-    """Returns the recipe in a YAML file: an optional `preset`, then the settings that differ.
-
-    A `system` key, by which `segtune train` finds the trainer, is allowed and ignored here.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no recipe {path}; try recipes/zoo/clip_vit.yaml")
-    values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    if not isinstance(values, dict):
-        raise SegtuneError(f"{path} is not a mapping of settings")
-    values.pop("system", None)
-    return make_recipe(values.pop("preset", "cpu"), **values)
+    """Returns the recipe in a YAML file: an optional `preset`, then the settings that differ."""
+    preset, settings = read_settings(path, example="recipes/zoo/clip_vit.yaml")
+    return make_recipe(preset, **settings)
 
 
 def make_recipe(preset: str = "cpu", **settings: Any) -> ClipRecipe:
@@ -123,10 +110,4 @@ def make_recipe(preset: str = "cpu", **settings: Any) -> ClipRecipe:
         >>> make_recipe("large", seed=3).crops_per_step
         384
     """
-    if preset not in PRESETS:
-        raise SegtuneError(f"there is no preset {preset!r}; expected one of {sorted(PRESETS)}")
-    values = PRESETS[preset] | settings
-    if unknown := sorted(set(values) - {field.name for field in fields(ClipRecipe)}):
-        raise SegtuneError(f"unknown settings {unknown}; see segtune.zoo.clip_recipe.ClipRecipe")
-    values |= {name: tuple(values[name]) for name in TUPLES if name in values}
-    return replace(ClipRecipe(), **values)
+    return from_preset(ClipRecipe(), PRESETS, preset, settings)

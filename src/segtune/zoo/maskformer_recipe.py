@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import yaml
-
-from segtune.errors import SegtuneError
+from segtune.zoo.recipes import from_preset, read_settings
 
 
 @dataclass(frozen=True)
@@ -21,6 +19,7 @@ class MaskFormerRecipe:
 
     name: str = "maskformer-tiny"
     seed: int = 0
+    init: str | None = None  # a MaskFormer folder of the same sizes to start from
 
     # What it learns from: one mask per class of the label map, as the papers do, or instances.
     data: str = "synthetic:base?size=192&length=6000&stuff_regions=1&stored=1"
@@ -52,7 +51,7 @@ class MaskFormerRecipe:
     batch: int = 12
 
     # Optimisation.
-    num_steps: int = 1500
+    num_steps: int = 2000
     lr: float = 1e-3
     muon_lr: float = 3e-3
     weight_decay: float = 0.02
@@ -90,22 +89,10 @@ def make_recipe(preset: str = "cpu", **settings: Any) -> MaskFormerRecipe:
         >>> make_recipe("large", seed=3).batch
         96
     """
-    if preset not in PRESETS:
-        raise SegtuneError(f"there is no preset {preset!r}; expected one of {sorted(PRESETS)}")
-    values = {**PRESETS[preset], **settings}
-    if unknown := sorted(set(values) - {field.name for field in fields(MaskFormerRecipe)}):
-        raise SegtuneError(f"unknown settings {unknown}; see segtune.zoo.maskformer_recipe")
-    tuples = {k: tuple(v) for k, v in values.items() if isinstance(v, list)}
-    return replace(MaskFormerRecipe(), **{**values, **tuples})
+    return from_preset(MaskFormerRecipe(), PRESETS, preset, settings)
 
 
 def read_recipe(path: Path | str) -> MaskFormerRecipe:
     """Returns the recipe in a YAML file: an optional `preset`, then the settings that differ."""
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no recipe {path}; try recipes/zoo/maskformer.yaml")
-    values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    if not isinstance(values, dict):
-        raise SegtuneError(f"{path} is not a mapping of settings")
-    values.pop("system", None)
-    return make_recipe(values.pop("preset", "cpu"), **values)
+    preset, settings = read_settings(path, example="recipes/zoo/maskformer.yaml")
+    return make_recipe(preset, **settings)

@@ -12,7 +12,7 @@ from segtune.backbones.decoder_memory import DecoderMemory
 from segtune.backbones.point_prompts import POSITIVE, wanted_features
 from segtune.backbones.query_groups import QueryGroup
 from segtune.backbones.seem import Seem
-from segtune.zoo.seem_batch import PromptTargets
+from segtune.zoo.scene_batch import PromptTargets
 
 
 def prompt_losses(

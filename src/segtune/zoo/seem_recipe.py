@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
-from segtune.errors import SegtuneError
+from segtune.zoo.recipes import from_preset, read_settings
 
 
 @dataclass(frozen=True)
@@ -90,22 +88,10 @@ def make_recipe(preset: str = "cpu", **settings: Any) -> SeemRecipe:
         >>> make_recipe("large", seed=3).batch
         96
     """
-    if preset not in PRESETS:
-        raise SegtuneError(f"there is no preset {preset!r}; expected one of {sorted(PRESETS)}")
-    values = {**PRESETS[preset], **settings}
-    if unknown := sorted(set(values) - {field.name for field in fields(SeemRecipe)}):
-        raise SegtuneError(f"unknown settings {unknown}; see segtune.zoo.seem_recipe.SeemRecipe")
-    tuples = {k: tuple(v) for k, v in values.items() if isinstance(v, list)}
-    return replace(SeemRecipe(), **{**values, **tuples})
+    return from_preset(SeemRecipe(), PRESETS, preset, settings)
 
 
 def read_recipe(path: Path | str) -> SeemRecipe:
     """Returns the recipe in a YAML file: an optional `preset`, then the settings that differ."""
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no recipe {path}; try recipes/zoo/seem.yaml")
-    values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    if not isinstance(values, dict):
-        raise SegtuneError(f"{path} is not a mapping of settings")
-    values.pop("system", None)
-    return make_recipe(values.pop("preset", "cpu"), **values)
+    preset, settings = read_settings(path, example="recipes/zoo/seem.yaml")
+    return make_recipe(preset, **settings)

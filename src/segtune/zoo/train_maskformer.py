@@ -9,7 +9,6 @@ Classes tagged unseen are learned by neither.
 
 from __future__ import annotations
 
-import argparse
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,8 +20,9 @@ from torch import Tensor, nn
 
 from segtune.backbones.clip_vit import ClipVit
 from segtune.backbones.hub import default_device, load_backbone
+from segtune.backbones.key_tables import load_strictly
 from segtune.backbones.maskformer import MaskFormer, MaskFormerConfig
-from segtune.backbones.maskformer_files import save_maskformer
+from segtune.backbones.maskformer_files import load_maskformer, save_maskformer
 from segtune.backbones.swin import SwinConfig
 from segtune.data.formats import open_dataset
 from segtune.ops.set_loss import MASKFORMER, SetPrediction, set_loss
@@ -30,10 +30,11 @@ from segtune.train.checkpoints import read_state
 from segtune.types import Dataset
 from segtune.vocabulary.embeddings import embed_vocabulary
 from segtune.vocabulary.templates import read_templates
+from segtune.zoo.command import run_command
 from segtune.zoo.dense_words import pixel_loss, seen_classes
 from segtune.zoo.loop import CHECKPOINT, Rates, make_optimizers, split_parameters, train
 from segtune.zoo.maskformer_recipe import MaskFormerRecipe, make_recipe, read_recipe
-from segtune.zoo.seem_batch import Batch, Batches
+from segtune.zoo.scene_batch import Batch, Batches
 
 log = logging.getLogger(__name__)
 
@@ -140,6 +141,8 @@ def make_trainee(recipe: MaskFormerRecipe, dataset: Dataset) -> tuple[Trainee, l
     torch.manual_seed(recipe.seed)
     clip = cast(ClipVit, load_backbone(recipe.text, device="cpu"))
     model = build_maskformer(recipe, clip.joint_width)
+    if recipe.init is not None:
+        load_strictly(model, load_maskformer(recipe.init).state_dict(), recipe.init)
     class_ids, vocabulary = seen_classes(dataset.vocabulary)
     words = embed_vocabulary(clip, vocabulary, read_templates(recipe.templates), use_cache=False)
     return Trainee(model, words, recipe), class_ids
@@ -167,27 +170,15 @@ def build_maskformer(recipe: MaskFormerRecipe, joint_width: int) -> MaskFormer:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the training from the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m segtune.zoo.train_maskformer", description=__doc__
+    run_command(
+        arguments,
+        module="segtune.zoo.train_maskformer",
+        description=__doc__,
+        example="recipes/zoo/maskformer.yaml",
+        read_recipe=read_recipe,
+        run=run,
+        export_run=export_run,
     )
-    parser.add_argument("recipe", type=Path, nargs="?", help="YAML: recipes/zoo/maskformer.yaml")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--resume", action="store_true", help="continue the run in --out")
-    parser.add_argument("--seed", type=int, help="in place of the recipe's")
-    parser.add_argument(
-        "--export", type=Path, help="only write the last checkpoint of --out to this model folder"
-    )
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    if options.export:
-        print(f"wrote {export_run(options.out, options.export)}")
-        return
-    if options.recipe is None:
-        parser.error("give a recipe, for example recipes/zoo/maskformer.yaml")
-    recipe = read_recipe(options.recipe)
-    if options.seed is not None:
-        recipe = replace(recipe, seed=options.seed)
-    print(f"wrote {run(recipe, out=options.out, resume=options.resume)}")
 
 
 if __name__ == "__main__":

@@ -10,10 +10,8 @@ of clicks, where the query that answers best learns the mask and to be the one t
 
 from __future__ import annotations
 
-import argparse
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,9 +31,10 @@ from segtune.train.checkpoints import read_state
 from segtune.types import Dataset, Vocabulary
 from segtune.vocabulary.embeddings import embed_vocabulary
 from segtune.vocabulary.templates import read_templates
+from segtune.zoo.command import run_command
 from segtune.zoo.dense_words import pixel_loss, seen_classes
 from segtune.zoo.loop import CHECKPOINT, Rates, make_optimizers, split_parameters, train
-from segtune.zoo.seem_batch import Batch, Batches
+from segtune.zoo.scene_batch import Batch, Batches
 from segtune.zoo.seem_prompts import prompt_losses
 from segtune.zoo.seem_recipe import SeemRecipe, make_recipe, read_recipe
 
@@ -210,25 +209,15 @@ def build_seem(recipe: SeemRecipe, clip: ClipVit) -> Seem:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the training from the command line."""
-    parser = argparse.ArgumentParser(prog="python -m segtune.zoo.train_seem", description=__doc__)
-    parser.add_argument("recipe", type=Path, nargs="?", help="YAML file: recipes/zoo/seem.yaml")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--resume", action="store_true", help="continue the run in --out")
-    parser.add_argument("--seed", type=int, help="in place of the recipe's")
-    parser.add_argument(
-        "--export", type=Path, help="only write the last checkpoint of --out to this model folder"
+    run_command(
+        arguments,
+        module="segtune.zoo.train_seem",
+        description=__doc__,
+        example="recipes/zoo/seem.yaml",
+        read_recipe=read_recipe,
+        run=run,
+        export_run=export_run,
     )
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    if options.export:
-        print(f"wrote {export_run(options.out, options.export)}")
-        return
-    if options.recipe is None:
-        parser.error("give a recipe, for example recipes/zoo/seem.yaml")
-    recipe = read_recipe(options.recipe)
-    if options.seed is not None:
-        recipe = replace(recipe, seed=options.seed)
-    print(f"wrote {run(recipe, out=options.out, resume=options.resume)}")
 
 
 if __name__ == "__main__":

@@ -57,6 +57,7 @@ class SSPromptConfig:
     # Learning.
     task: Literal["semantic", "instance", "panoptic"] = "semantic"
     semantic_loss: Literal["nll", "score", "logsumexp"] = "nll"  # [R] unsaid in the paper
+    class_balance: float = 0.0  # [R] 0: mean over pixels; 1: mean over classes
     dice: bool = False  # [P] names cross-entropy and binary cross-entropy only
     deep_supervision: bool = False
     spatial_lr_factor: float = 3.0  # gradients of the queries are far smaller
@@ -69,6 +70,8 @@ class SSPromptConfig:
                 f"point_grid={self.point_grid}, context_tokens={self.context_tokens}: both must "
                 "be at least 1"
             )
+        if not 0 <= self.class_balance <= 1:
+            raise SegtuneError(f"class_balance={self.class_balance}; expected 0 to 1")
         if self.spatial == "points" and self.retain == "exact":
             raise SegtuneError("points take the place of the queries; use retain=shared")
         if not self.name_templates or any(t.count("{}") != 1 for t in self.name_templates):

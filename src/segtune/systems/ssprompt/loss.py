@@ -25,7 +25,12 @@ def losses(
     if config.task == "semantic":
         names = [*(f"loss_ce_{i}" for i in range(len(heads) - 1)), "loss_ce"]
         return {
-            name: semantic_loss(*head, targets.semantic, form=config.semantic_loss)
+            name: semantic_loss(
+                *head,
+                targets.semantic,
+                form=config.semantic_loss,
+                class_balance=config.class_balance,
+            )
             for name, head in zip(names, heads, strict=True)
         }
     if not targets.masks:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -109,6 +110,18 @@ class PromptedSeem(System):
         default = words.embeds[list(rows.values())]
         self.prompts.semantic.start(default, _background(words), generator)
 
+    def encoding(self) -> dict[str, Any]:
+        """Returns which of the two kinds of features `encode` gives."""
+        return {"system": "ssprompt", "memory": self._needs_memory, "answers": self._needs_answers}
+
+    @property
+    def _needs_memory(self) -> bool:
+        return self.prompts.spatial is not None
+
+    @property
+    def _needs_answers(self) -> bool:
+        return self.prompts.spatial is None or self.config.retain == "exact"
+
     def encode(self, pixels: Tensor) -> Features:
         """Returns what lies upstream of the prompts, of (B, 3, H, W) pixels 0..255."""
         with torch.no_grad():
@@ -116,9 +129,9 @@ class PromptedSeem(System):
             memory = self.backbone.decoder.prepare(multi_scale, mask_features)
             grid = (mask_features.shape[-2], mask_features.shape[-1])
             tensors: dict[str, Tensor] = {}
-            if self.prompts.spatial is not None:
+            if self._needs_memory:
                 tensors |= memory.tensors()
-            if self.prompts.spatial is None or self.config.retain == "exact":
+            if self._needs_answers:
                 default = _answers(self.backbone.decoder(memory, *self._default_queries()))
                 tensors["class_embeds"] = default.class_embeds
                 tensors["mask_logits"] = default.mask_logits

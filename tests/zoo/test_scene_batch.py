@@ -4,7 +4,7 @@ import torch
 
 from segtune.data.formats import open_dataset
 from segtune.types import IGNORE, Dataset
-from segtune.zoo.seem_batch import MAX_CLICKS, MIN_MASK_PX, Batch, Batches, draw_prompts
+from segtune.zoo.scene_batch import MAX_CLICKS, MIN_MASK_PX, Batch, Batches, draw_prompts
 from segtune.zoo.seem_recipe import SeemRecipe, make_recipe
 
 RECIPE = make_recipe(short_side=64, crop=64, batch=3, prompts_per_image=4)

@@ -1,0 +1,92 @@
+"""Reading models of transformers from folders and from the hub: strictly, safetensors only."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+)
+from safetensors import SafetensorError
+
+from segtune.errors import WeightsError
+
+
+def read_pretrained(path: Path, model_class: Any) -> Any:
+    """Returns the model of a folder in float32; nothing may be missing or left over.
+
+    Args:
+        path: a folder with config.json and safetensors files.
+        model_class: of transformers.
+
+    Raises:
+        WeightsError: no weights, damaged ones, or not those of `model_class`.
+    """
+    if not any(path.glob("*.safetensors")):
+        raise WeightsError(
+            f"{path} has no model.safetensors; save it with save_pretrained, or download it again"
+        )
+    try:
+        model, report = model_class.from_pretrained(
+            path,
+            local_files_only=True,
+            use_safetensors=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise WeightsError(f"{path} is damaged or does not fit its config: {reason}") from None
+    missing, extra = sorted(report["missing_keys"]), sorted(report["unexpected_keys"])
+    if missing or extra:
+        raise WeightsError(
+            f"{path} is not the {model_class.__name__} that its config says: "
+            f"missing {missing or 'nothing'}, unexpected {extra or 'nothing'}"
+        )
+    return model
+
+
+def stated_normalisation(path: Path) -> dict[str, tuple[float, ...]]:
+    """Returns mean and std where the folder states them; else nothing, for the defaults."""
+    for name in ("preprocessor_config.json", "processor_config.json"):
+        if (path / name).is_file():
+            values = json.loads((path / name).read_text())
+            values = values.get("image_processor", values)
+            if "image_mean" in values and "image_std" in values:
+                return {"mean": tuple(values["image_mean"]), "std": tuple(values["image_std"])}
+    return {}
+
+
+def download(name: str, *, example: str) -> Path:
+    """Returns the local folder of a repository of the hub.
+
+    Args:
+        example: a name for the message where `name` is none.
+
+    Raises:
+        FileNotFoundError, WeightsError: it is no name, is gated, or cannot be had.
+    """
+    if name.startswith((".", "/", "~")) or name.count("/") != 1:
+        raise FileNotFoundError(
+            f"no model at {name}; give a folder with config.json and model.safetensors, or a hub "
+            f'name such as "{example}"'
+        )
+    try:
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", "*.safetensors"]))
+    except GatedRepoError:
+        raise WeightsError(
+            f"{name!r} is gated: accept its terms at https://huggingface.co/{name}, type "
+            "`hf auth login`, or pass a local folder"
+        ) from None
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise WeightsError(
+            f"cannot get the weights of {name!r} ({type(error).__name__}); without a network, pass "
+            f"a local folder; see https://huggingface.co/{name}"
+        ) from None

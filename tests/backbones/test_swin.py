@@ -1,0 +1,77 @@
+"""Swin against the one of transformers, on maps that do not fill their windows."""
+
+import pytest
+import torch
+from transformers import MaskFormerSwinConfig
+from transformers.models.maskformer.modeling_maskformer_swin import MaskFormerSwinBackbone
+
+from segtune.backbones.key_tables import load_strictly, rename_keys
+from segtune.backbones.swin import Swin, SwinConfig, same_region
+
+TRANSFORMERS = (
+    (r"^model\.embeddings\.patch_embeddings\.projection\.", "patches."),
+    (r"^model\.embeddings\.norm\.", "patch_norm."),
+    (r"^model\.encoder\.layers\.(\d+)\.blocks\.", r"stages.\1."),
+    (r"^model\.encoder\.layers\.(\d+)\.downsample\.norm\.", r"merges.\1.norm."),
+    (r"^model\.encoder\.layers\.(\d+)\.downsample\.reduction\.", r"merges.\1.reduce."),
+    (r"\.layernorm_before\.", ".norm1."),
+    (r"\.layernorm_after\.", ".norm2."),
+    (r"\.attention\.output\.dense\.", ".attention.project_out."),
+    (r"\.attention\.self\.relative_position_bias_table$", ".attention.bias_table"),
+    (r"\.intermediate\.dense\.", ".expand."),
+    (r"\.output\.dense\.", ".shrink."),
+    (r"^hidden_states_norms\.(stage)?(\d)\.", r"output_norms.\2."),
+    (r"relative_position_index$", None),
+    (r"^model\.layernorm\.", None),
+)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (40, 56), (36, 100)])
+def test_the_same_as_in_transformers(size):
+    torch.manual_seed(0)
+    sizes = {"embed_dim": 8, "depths": [2, 1, 2, 2], "num_heads": [1, 2, 2, 4], "window_size": 3}
+    stages = [f"stage{i}" for i in range(1, 5)]
+    reference = MaskFormerSwinBackbone(MaskFormerSwinConfig(**sizes, out_features=stages)).eval()
+    for parameter in reference.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    renamed = rename_keys(reference.state_dict(), TRANSFORMERS)
+    state = {key: value for key, value in renamed.items() if ".self." not in key}
+    for key in renamed:
+        if ".self.query." in key:
+            parts = [key.replace("query", part) for part in ("query", "key", "value")]
+            state[key.replace("self.query", "qkv")] = torch.cat([renamed[part] for part in parts])
+    swin = Swin(SwinConfig(8, (2, 1, 2, 2), (1, 2, 2, 4), window=3))
+    load_strictly(swin, state, "transformers")
+    images = torch.randn(2, 3, *size)
+    with torch.no_grad():
+        expected = reference(images).feature_maps
+        found = swin(images)
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=2e-4, rtol=1e-3)
+
+
+def test_sizes_round_up():
+    swin = Swin(SwinConfig(8, (1, 1, 1, 1), (1, 1, 1, 1), window=4))
+    sizes = [tuple(level.shape[-2:]) for level in swin(torch.zeros(1, 3, 37, 50))]
+    assert sizes == [(10, 13), (5, 7), (3, 4), (2, 2)]
+
+
+def test_who_may_look_at_whom_after_a_shift():
+    """A row of four tokens, windows of two, shifted by one: 1 2 | 3 0."""
+    is_open = same_region(1, 2, 2, 1, torch.device("cpu"))
+    assert is_open.shape == (2, 4, 4)
+    upper_left, upper_right = is_open[0], is_open[1]
+    # Rows wrap around too, so the lower half of each window is another region.
+    assert upper_left.tolist() == [
+        [True, True, False, False],
+        [True, True, False, False],
+        [False, False, True, True],
+        [False, False, True, True],
+    ]
+    assert torch.equal(upper_right, torch.eye(4, dtype=torch.bool))
+
+
+def test_parameter_count_of_swin_b():
+    with torch.device("meta"):
+        swin = Swin(SwinConfig())
+    assert sum(p.numel() for p in swin.parameters()) / 1e6 == pytest.approx(86.9, abs=0.05)
