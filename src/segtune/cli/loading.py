@@ -106,7 +106,10 @@ def resolution_of(options: Namespace, model: Segmenter, prompts: Prompts | None)
     known = model.resolution if prompts is None else prompts.resolution
     if options.size is None and options.crop is None:
         return known
-    return Resolution.of(options.size or known.short_side, crop=options.crop)
+    chosen = Resolution.of(options.size or known.short_side, crop=options.crop)
+    if options.crop is None and not model.backbone.uses_windows:
+        return replace(chosen, crop=None)
+    return chosen
 
 
 def open_labelled(options: Namespace, *, prefer: Sequence[str]) -> Dataset:
