@@ -61,11 +61,11 @@ def main() -> None:
     nouns = []
     for name in FINDERS:
         if (finder := _finder(name, builtin(LEXICON))) is not None:
-            nouns.append({"nouns": name, **asdict(score_nouns(finder, labelled))})
+            nouns.append({"finder": name, **asdict(score_nouns(finder, labelled))})
     shares = ("precision", "recall", "head_precision", "head_recall")
     print_table(
         ("%", *(share.replace("_", " ") for share in shares)),
-        [(row["nouns"], *(percent(row[share]) for share in shares)) for row in nouns],
+        [(row["finder"], *(percent(row[share]) for share in shares)) for row in nouns],
         title=f"{len(labelled)} labelled captions; lexicon: {LEXICON}",
     )
     pairs = []
@@ -76,7 +76,7 @@ def main() -> None:
             for captions, drop in ((1, False), (1, True), (None, False)):
                 found = _mined(name, dataset, options, captions=captions, drop_generic=drop)
                 if found is not None:
-                    row = {"data": data, "nouns": name, "captions": captions, "drop_generic": drop}
+                    row = {"data": data, "finder": name, "captions": captions, "drop_generic": drop}
                     pairs.append(row | found.values())
     print()
     print_pairs(pairs, f"{options.images} images, {options.split}, masks ground-truth")
@@ -89,7 +89,7 @@ def print_pairs(pairs: list[dict[str, Any]], title: str) -> None:
     rows = [
         (
             row["data"],
-            row["nouns"] + (", no generic" if row["drop_generic"] else ""),
+            row["finder"] + (", no generic" if row["drop_generic"] else ""),
             str(row["captions"] or "all"),
             str(row["pairs"]),
             f"{row['pairs_per_image']:.2f}",
