@@ -44,7 +44,7 @@ def open_model(options: Namespace, prompts: Prompts | None = None) -> Segmenter:
     templates = options.templates or (prompts.templates if prompts is not None else None)
     model = load(name, templates=templates, tokenizer=options.tokenizer)
     if prompts is not None:
-        prompts.check_model(model.backbone.name, model.backbone.fingerprint)
+        prompts.check_backbone(model.backbone)
     print(f"model {model.backbone.name} on {model.backbone.device}")
     return model
 
