@@ -68,7 +68,7 @@ def mask_prompts_of(backbone: Any, prompts: Prompts | None) -> Tensor | None:
             f"prompts of {prompts.system} do not help to name masks; use prompts of ovseg with "
             "mask prompts, or leave them out"
         )
-    prompts.check_backbone(backbone)
+    prompts.check_model(clip.name, clip.fingerprint)
     tensor = prompts.tensors[MASK_PROMPTS].to(clip.device)
     check_prompts(clip, tensor)
     return tensor

@@ -19,8 +19,6 @@ from segtune.types import Concept, Resolution, TemplateSet, Vocabulary
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from segtune.backbones.base import FrozenModel
-
 FORMAT_VERSION = 1
 HEADER = "segtune"
 
@@ -132,16 +130,6 @@ class Prompts:
                 f"these prompts were learned on {self.model} ({self.fingerprint}) but the model is "
                 f"{name} ({fingerprint}); type --model {self.model} or fit prompts for {name}"
             )
-
-    def check_backbone(self, backbone: FrozenModel) -> None:
-        """Raises `WeightsError` where the prompts were learned on another frozen model.
-
-        Mask prompts belong to a CLIP: what was learned on it alone fits every two-stage model that
-        it is part of.
-        """
-        part = getattr(backbone, "clip", None)
-        if part is None or part.fingerprint != self.fingerprint:
-            self.check_model(backbone.name, backbone.fingerprint)
 
     def num_learned(self) -> int:
         """Returns how many numbers are stored."""

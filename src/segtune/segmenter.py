@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segtune.backbones.base import FrozenModel
+from segtune.backbones.base import FrozenModel, prompt_fingerprint
 from segtune.backbones.hub import DEFAULT_MODEL, load_backbone
 from segtune.classify import classify, clip_of, mask_prompts_of
 from segtune.clicks import Asked, PointsLike, check_inside, read_boxes, read_clicks
@@ -342,7 +342,7 @@ class Segmenter:
                 self._zero_shot = build_system(ZERO_SHOT[self.backbone.kind], self.backbone)
             return self._zero_shot
         if id(prompts) not in self._systems:
-            prompts.check_backbone(self.backbone)
+            prompts.check_model(self.backbone.name, prompt_fingerprint(self.backbone))
             system = build_system(prompts.system, self.backbone, prompts.options)
             system.load_learned(prompts.tensors)
             self._systems[id(prompts)] = (prompts, system)  # holding them keeps the id valid

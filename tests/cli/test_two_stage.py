@@ -16,7 +16,7 @@ def test_a_pair_by_its_folder_or_by_its_parts(
     assert "model pair on cpu" in outcome.out
     assert "approximate" not in outcome.out
     parts = f"{pair_folder}/masks+{model_folder}"
-    outcome = run("segment", photos, *WORDS, "--model", parts, "--size", 32, "--task", "panoptic")
+    outcome = run("segment", photos, *WORDS, "--model", parts, "--size", 32)
     assert (outcome.status, outcome.err) == (0, "")
     assert "model tiny-maskformer+tiny on cpu" in outcome.out
 

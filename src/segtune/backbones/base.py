@@ -49,6 +49,15 @@ class FrozenModel(Protocol):
     def parameters(self) -> Any: ...
 
 
+def prompt_fingerprint(model: FrozenModel) -> str:
+    """Returns the fingerprint in prompt files: of the part of a model that prompts belong to.
+
+    Prompts of a two-stage pair belong to its CLIP, and so fit any proposals in front of it.
+    """
+    own: str = getattr(model, "prompt_fingerprint", "")
+    return own or model.fingerprint
+
+
 def fingerprint_of(state: Mapping[str, Tensor]) -> str:
     """Returns 16 hex digits of weights by name; the same weights on any device give the same."""
     digest = hashlib.sha256()

@@ -49,7 +49,9 @@ class ProposalModel(Protocol):
 
     name: str
     stride: int
-    padding: tuple[float, float, float]
+
+    @property
+    def padding(self) -> tuple[float, float, float]: ...
 
     @property
     def fingerprint(self) -> str: ...

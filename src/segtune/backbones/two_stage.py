@@ -112,6 +112,11 @@ class TwoStage(nn.Module):
         parts = (self.proposals.fingerprint, self.clip.fingerprint, fingerprint_of(own))
         return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
 
+    @property
+    def prompt_fingerprint(self) -> str:
+        """That of the CLIP: mask prompts and learned words never see the proposals."""
+        return self.clip.fingerprint
+
     def class_logits(self, found: Proposals, text_embeds: Tensor) -> Tensor | None:
         """Returns what the proposals think of the words, None where they know none.
 

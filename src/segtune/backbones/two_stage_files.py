@@ -20,18 +20,18 @@ from torch import Tensor
 from segtune.backbones.clip_keys import SEGMENTER_PREFIX
 from segtune.backbones.clip_vit import ClipVit
 from segtune.backbones.hub import (
-    bundled,
     clip_vit_from_official,
     load_backbone,
     load_tokenizer,
     read_state,
 )
 from segtune.backbones.maskformer import MaskFormer
-from segtune.backbones.maskformer_files import load_maskformer, maskformer_from_official
+from segtune.backbones.maskformer_files import maskformer_from_official
+from segtune.backbones.proposal_files import load_proposals
+from segtune.backbones.proposals import ProposalModel
 from segtune.backbones.resnet import ResNetConfig
 from segtune.backbones.two_stage import Recipe, TwoStage
 from segtune.errors import WeightsError
-from segtune.zoo.cards import CARDS
 
 MODEL_TYPE = "two-stage"
 """`model_type` of our folders."""
@@ -48,30 +48,15 @@ def load_pair(proposals: str, clip: str, *, tokenizer: str | Path | None = None)
     """Returns the pair of any proposals with any CLIP; the CLIP of a two-stage model will do.
 
     Args:
-        proposals, clip: names, folders or files.
+        proposals: what `proposal_files.load_proposals` reads.
+        clip: name, folder or file.
         tokenizer: for CLIP files without one.
 
     Raises:
         FileNotFoundError, WeightsError: one of the two is not there, or is something else.
     """
-    first = load_proposals(proposals)
+    first = load_proposals(proposals, device="cpu")
     return TwoStage(first, _load_clip(clip, tokenizer), recipe=_recipe_of(first))
-
-
-def load_proposals(name: str) -> MaskFormer:
-    """Returns a proposal network by name, folder or official file.
-
-    Raises:
-        FileNotFoundError, WeightsError: nothing is there, or it proposes no masks.
-    """
-    card = CARDS.get(name)
-    path = card.path() if card is not None and card.is_bundled else Path(name)
-    if not path.exists():
-        raise FileNotFoundError(
-            f"no proposal network at {name}; give a MaskFormer folder or file, or a bundled name "
-            f"({', '.join(n for n in bundled() if CARDS[n].kind == 'maskformer')})"
-        )
-    return load_maskformer(path)
 
 
 def load_two_stage(path: Path, *, tokenizer: str | Path | None = None) -> TwoStage:
@@ -91,7 +76,7 @@ def load_two_stage(path: Path, *, tokenizer: str | Path | None = None) -> TwoSta
     def place(name: str) -> str:
         return str(path / name) if (path / name).exists() else name
 
-    proposals = load_proposals(place(settings["proposals"]))
+    proposals = load_proposals(place(settings["proposals"]), device="cpu")
     return TwoStage(
         proposals,
         _load_clip(place(settings["clip"]), tokenizer),
@@ -163,9 +148,10 @@ def _word_prompts(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], bool]
     return {}, False
 
 
-def _recipe_of(proposals: MaskFormer) -> Recipe:
+def _recipe_of(proposals: ProposalModel) -> Recipe:
     """Returns the system that a proposal network is of: ZegFormer's has a linear head."""
-    return "zegformer" if proposals.config.class_hidden is None else "ovseg"
+    is_linear = isinstance(proposals, MaskFormer) and proposals.config.class_hidden is None
+    return "zegformer" if is_linear else "ovseg"
 
 
 def _load_clip(name: str, tokenizer: str | Path | None) -> ClipVit:

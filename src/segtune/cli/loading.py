@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from segtune.backbones.base import prompt_fingerprint
 from segtune.backbones.hub import DEFAULT_MODEL
 from segtune.data.formats import dataset_splits, open_dataset
 from segtune.data.samples import Subset
@@ -44,7 +45,7 @@ def open_model(options: Namespace, prompts: Prompts | None = None) -> Segmenter:
     templates = options.templates or (prompts.templates if prompts is not None else None)
     model = load(name, templates=templates, tokenizer=options.tokenizer)
     if prompts is not None:
-        prompts.check_backbone(model.backbone)
+        prompts.check_model(model.backbone.name, prompt_fingerprint(model.backbone))
     print(f"model {model.backbone.name} on {model.backbone.device}")
     return model
 
@@ -105,7 +106,10 @@ def resolution_of(options: Namespace, model: Segmenter, prompts: Prompts | None)
     known = model.resolution if prompts is None else prompts.resolution
     if options.size is None and options.crop is None:
         return known
-    return Resolution.of(options.size or known.short_side, crop=options.crop)
+    chosen = Resolution.of(options.size or known.short_side, crop=options.crop)
+    if options.crop is None and not model.backbone.uses_windows:
+        return replace(chosen, crop=None)
+    return chosen
 
 
 def open_labelled(options: Namespace, *, prefer: Sequence[str]) -> Dataset:

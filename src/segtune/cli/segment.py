@@ -100,10 +100,10 @@ class Job:
                     system=self.system,
                     resolution=self.resolution,
                 )
-            self.last = result
             if not told:
                 self._tell_agreement(sample)
                 told = True
+            self.last = result
             self.num_done += 1
             self.num_masks += len(result.segments)
             for name, share in result.classes_found().items():

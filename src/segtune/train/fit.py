@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from segtune.backbones.base import prompt_fingerprint
 from segtune.data.formats import open_dataset
 from segtune.data.regions import require_instances
 from segtune.data.samples import Subset
@@ -140,7 +141,7 @@ def fit(
             system=system,
             options=learner.config_values(),
             model=model.backbone.name,
-            fingerprint=model.backbone.fingerprint,
+            fingerprint=prompt_fingerprint(model.backbone),
             tensors=learner.learned(),
             vocabulary=dataset.vocabulary,
             templates=template_set,

@@ -60,6 +60,8 @@ class MaskFormerRecipe:
     # Weights beside those of the set loss.
     dense_weight: float = 1.0  # words against single pixels, in training only
     pixels_per_image: int = 150
+    coarse_weight: float = 0.0  # words against single cells of the map that queries read
+    cells_per_image: int = 24
 
     save_every: int = 100
 

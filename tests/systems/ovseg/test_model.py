@@ -7,14 +7,19 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from segtune.backbones.base import prompt_fingerprint
 from segtune.backbones.proposals import Proposals
+from segtune.backbones.two_stage import TwoStage
 from segtune.errors import SegtuneError
+from segtune.prompts import Prompts
 from segtune.segmenter import Segmenter
 from segtune.systems import build_system
 from segtune.systems.base import Words
 from segtune.systems.ovseg.agreement import exact_twin, labels_equal
-from segtune.types import Concept, Geometry, Vocabulary
+from segtune.types import Concept, Geometry, Resolution, Vocabulary
+from segtune.vocabulary.templates import read_templates
 from tests.goldens import close
+from tests.pairs import tiny_maskformer
 
 NAMES = ("red", "green", "blue", "grey")
 VOCABULARY = Vocabulary(
@@ -279,3 +284,21 @@ def test_any_image_and_any_task(tiny_pair, size, task):
     for segment in result.segments:
         assert 0 <= segment.score <= 1
         assert segment.mask.any()
+
+
+def test_prompts_belong_to_the_clip_and_fit_any_proposals_before_it(tiny_pair, tiny_clip):
+    assert prompt_fingerprint(tiny_pair) == tiny_clip.fingerprint != tiny_pair.fingerprint
+    system = build_system("ovseg", tiny_pair)
+    prompts = Prompts(
+        system="ovseg",
+        options=system.config_values(),
+        model=tiny_clip.name,
+        fingerprint=tiny_clip.fingerprint,
+        tensors=system.learned(),
+        vocabulary=VOCABULARY,
+        templates=read_templates("name"),
+        resolution=Resolution.of(64),
+    )
+    others = TwoStage(tiny_maskformer(class_hidden=None), tiny_clip, templates="name")
+    used = Segmenter(others).system_for(prompts)
+    assert torch.equal(used.mask_prompts, system.mask_prompts)
