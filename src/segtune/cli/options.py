@@ -204,13 +204,15 @@ def mine(parser: ArgumentParser) -> None:
         "--masks",
         default="ground-truth",
         metavar="M",
-        help="ground-truth, or a model that proposes masks; default: ground-truth",
+        help="ground-truth, or a MaskFormer, Mask2Former, SAM or SAM 2 by name, folder or file; "
+        "default: ground-truth",
     )
     parser.add_argument(
         "--mask-size",
         type=positive_int,
         metavar="N",
-        help="shorter side of the images that a model proposes masks for, in pixels",
+        help="shorter side of the images that a model proposes masks for, in pixels; default: "
+        "that of the model, or 640",
     )
     parser.add_argument(
         "--mask-threshold",

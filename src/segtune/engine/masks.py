@@ -32,9 +32,11 @@ class MaskSource(Protocol):
 
     Attributes:
         name: what the rows of a file call it.
+        settings: weights and settings that its masks depend on besides the image.
     """
 
     name: str
+    settings: str
 
     def key(self, sample: Sample) -> str:
         """Returns a text that changes where the masks of a sample could change."""
@@ -54,6 +56,7 @@ class LabelMasks:
     """
 
     name = GROUND_TRUTH
+    settings = "labels"
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
@@ -105,10 +108,11 @@ class ProposedMasks:
         self.model, self.short_side, self.threshold = model, short_side, threshold
         self.device = device
         self.name = model.name
+        self.settings = f"{model.fingerprint}, short side {short_side}, threshold {threshold}"
 
     def key(self, sample: Sample) -> str:
-        """Returns the weights and the settings; the image is the caller's."""
-        return f"{self.model.fingerprint}-{self.short_side}-{self.threshold}"
+        """Returns the settings; the image is the caller's."""
+        return self.settings
 
     @torch.inference_mode()
     def __call__(self, sample: Sample) -> Iterator[np.ndarray]:
