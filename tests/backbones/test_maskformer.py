@@ -157,9 +157,9 @@ def test_mean_colour_is_what_padding_looks_like() -> None:
 
 @pytest.mark.parametrize("config", [CONFIG, ZEGFORMER, R101C])
 def test_folders_keep_everything(config, tmp_path) -> None:
-    model = MaskFormer(config, name="one")
+    model = MaskFormer(config, name="one", dense_size=96)
     loaded = load_maskformer(save_maskformer(model, tmp_path / "other"))
-    assert (loaded.name, loaded.config) == ("one", config)
+    assert (loaded.name, loaded.dense_size, loaded.config) == ("one", 96, config)
     assert loaded.fingerprint == model.fingerprint
     half = load_maskformer(save_maskformer(model, tmp_path / "half", half=True))
     pixels = torch.rand(1, 3, 64, 64) * 255
