@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.cli.conftest import Run, save
+from tests.pairs import tiny_maskformer
 
+from segtune.backbones.maskformer_files import save_maskformer
 from segtune.data.pairs import read_pairs
 
 WORLD = "synthetic:base-15-5?size=64&length=6"
@@ -94,6 +96,25 @@ def test_captions_for_labelled_images(run: Run, labelled: Path, model_folder: st
     ]
 
 
+def test_masks_of_a_model(run: Run, captioned: Path, model_folder: str, tmp_path: Path) -> None:
+    folder = save_maskformer(tiny_maskformer(), tmp_path / "proposals")
+    words = ["--nouns", "rules", "--masks", folder, "--mask-size", "64", "--model", model_folder]
+    outcome = run("mine", captioned, "--out", "a.jsonl", "--captions", "all", *words)
+    assert outcome.status == 0, outcome.err
+    pairs = list(read_pairs("a.jsonl"))
+    found = [(pair.id, pair.text, pair.caption) for pair in pairs]
+    assert found == [
+        ("a", "star", 0),
+        ("a", "grass", 0),
+        ("b", "picture", 0),
+        ("b", "water", 0),
+    ]
+    assert {pair.source for pair in pairs} == {"tiny-maskformer"}
+    assert [pair.size for pair in pairs] == [(32, 40)] * 2 + [(48, 32)] * 2
+    assert all(pair.mask().any() for pair in pairs)
+    assert "judged" not in outcome.out
+
+
 def test_no_pairs_are_no_mistake(run: Run, model_folder: str) -> None:
     words = ["--lexicon", "unicorn", "--model", model_folder]
     outcome = run("mine", WORLD, "--out", "a.jsonl", *words)
@@ -107,10 +128,11 @@ def test_no_pairs_are_no_mistake(run: Run, model_folder: str) -> None:
     [
         ([], "has no masks; name a model that proposes them with --masks M"),
         (["--masks", "MODEL"], "names no classes for the lexicon; add --lexicon WORDS"),
-        (["--masks", "MODEL", "--nouns", "rules"], "proposes no masks; choose a MaskFormer"),
+        (["--masks", "MODEL", "--nouns", "rules"], "masks come from one of: text-maskformer"),
         (["--masks", "MODEL", "--nouns", "rule"], "'rule' is not a noun backend"),
         (["--masks", "MODEL", "--nouns", "jsonl"], "jsonl needs file; add file=VALUE"),
         (["--masks", "MODEL", "--nouns", "rules", "--mask-threshold", "2"], "'2' is not a number"),
+        (["--masks", "MODEL", "--nouns", "llm", "--set", "key=k"], "set OPENAI_API_KEY instead"),
         (["--masks", "MODEL", "--captions", "0"], "'0' is not a whole number from 1 on"),
         (["--layout", "camvid"], "has no images in the folders where this layout keeps them"),
     ],

@@ -52,6 +52,20 @@ def test_parts_change_nothing_and_empty_masks_are_left_out(regions):
     np.testing.assert_allclose(again.embeds, regions.embeds, atol=1e-3)
 
 
+def test_mask_prompts_of_a_clip_are_used_and_change_the_key(regions):
+    prompted = clip()
+    prompted.mask_prompts = torch.ones(2, 4, 32)
+    sample = dataset()[0]
+    checks = np.indices((32, 40)).sum(0) < 20  # leaves a patch blank
+    plain, learned = (
+        embed_regions(sample.pixels(), [checks[None]], model, CONFIG).embeds
+        for model in (CLIP, prompted)
+    )
+    assert np.abs(plain - learned).max() > 0.01
+    keys = {region_key(sample, "m", model, CONFIG) for model in (CLIP, prompted)}
+    assert len(keys) == 2
+
+
 def test_no_masks_give_no_regions():
     none = embed_regions(np.zeros((4, 5, 3), np.uint8), [], CLIP, CONFIG)
     assert (len(none), none.size, none.embeds.shape) == (0, (4, 5), (0, CLIP.joint_width))

@@ -48,6 +48,7 @@ class MaskFormerRecipe:
     short_side: int = 192
     scale: tuple[float, ...] = (0.6, 1.1)
     crop: int = 128
+    dense_size: int = 256  # of the exported model; chosen on val among 192 to 320
     batch: int = 12
 
     # Optimisation.

@@ -176,7 +176,7 @@ def build_maskformer(recipe: MaskFormerRecipe, joint_width: int) -> MaskFormer:
         class_hidden=recipe.class_hidden,
         groups=recipe.groups,
     )
-    return MaskFormer(config, name=recipe.name)
+    return MaskFormer(config, name=recipe.name, dense_size=recipe.dense_size)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
