@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="of every fit; default: those of segtune fit")
     parser.add_argument("--trial-steps", type=int, help="of the fits that held-out shots compare")
     parser.add_argument("--no-trials", action="store_true", help="take the rates as they are")
+    parser.add_argument("--class-balance", type=float, help="option of SSPrompt and its parts")
     parser.add_argument("--frames", type=int, help="scored frames, evenly spread; default: all")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--json", type=Path, help="also write the table here")
@@ -93,6 +94,7 @@ def _run(
             model,
             dusk,
             system=system,
+            options={"class_balance": options.class_balance} if options.class_balance else {},
             shots=shots,
             seed=seed,
             config=_config(system, options),
