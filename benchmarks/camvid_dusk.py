@@ -4,7 +4,8 @@
     python benchmarks/camvid_dusk.py CAMVID --model runs/camvid-day/model --out runs/dusk
 
 Prompts are fitted to K frames of the dusk sequence 0001TP of `train` and scored on the other dusk
-frames of `train`. Each run leaves one JSON file under --out and is not repeated.
+frames of `train`. Fits use the defaults of `segtune fit`: SSPrompt and its parts ask held-out shots
+for the rate. Each run leaves one JSON file under --out and is not repeated.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from segtune.data.shots import by_image
 from segtune.eval.run import evaluate
 from segtune.ops.files import atomic_write
 from segtune.segmenter import Segmenter, load
-from segtune.train.fit import default_config, fit
+from segtune.train.fit import FitConfig, default_config, fit
 from segtune.types import Dataset
 
 DUSK = "0001TP"
@@ -40,6 +42,10 @@ def main() -> None:
     parser.add_argument("--systems", nargs="+", default=list(SYSTEMS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--shots", nargs="+", type=int, default=[4, 16])
+    parser.add_argument("--steps", type=int, help="of every fit; default: those of segtune fit")
+    parser.add_argument("--trial-steps", type=int, help="of the fits that held-out shots compare")
+    parser.add_argument("--no-trials", action="store_true", help="take the rates as they are")
+    parser.add_argument("--frames", type=int, help="scored frames, evenly spread; default: all")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--json", type=Path, help="also write the table here")
     options = parser.parse_args()
@@ -54,7 +60,8 @@ def main() -> None:
             for seed in options.seeds:
                 file = options.out / f"{system}-{shots}-{seed}.json"
                 if not file.is_file():
-                    value = {"mIoU": _score(model, dusk, system, shots, seed)}
+                    value = _run(model, dusk, system, shots, seed, options)
+                    print(system, shots, seed, value, flush=True)
                     with atomic_write(file) as temporary:
                         temporary.write_text(json.dumps(value) + "\n")
                 scores.append(json.loads(file.read_text())["mIoU"])
@@ -71,8 +78,15 @@ def main() -> None:
         options.json.write_text(json.dumps(rows, indent=2) + "\n")
 
 
-def _score(model: Segmenter, dusk: Dataset, system: str, shots: int, seed: int) -> float:
-    """Returns the mIoU on the frames that the fit of this seed does not see."""
+def _run(
+    model: Segmenter,
+    dusk: Dataset,
+    system: str,
+    shots: int,
+    seed: int,
+    options: argparse.Namespace,
+) -> dict[str, Any]:
+    """Returns the mIoU on frames that the fit of this seed does not see, and what trials chose."""
     prompts = None
     if system != "zero-shot":
         prompts = fit(
@@ -81,14 +95,30 @@ def _score(model: Segmenter, dusk: Dataset, system: str, shots: int, seed: int) 
             system=system,
             shots=shots,
             seed=seed,
-            config=default_config(system),
+            config=_config(system, options),
             progress=False,
         )
     fitted = set(by_image(dusk, shots, seed))
-    rest = Subset(dusk, [i for i in range(len(dusk)) if i not in fitted])
-    return evaluate(model, rest, prompts=prompts, examples=0, progress=False).scores.summary()[
-        "mIoU"
-    ]
+    rest = [i for i in range(len(dusk)) if i not in fitted]
+    if options.frames:
+        rest = rest[:: max(len(rest) // options.frames, 1)][: options.frames]
+    result = evaluate(model, Subset(dusk, rest), prompts=prompts, examples=0, progress=False)
+    value: dict[str, Any] = {"mIoU": result.scores.summary()["mIoU"]}
+    if prompts is not None:
+        value["trials"] = prompts.training["trials"]
+    return value
+
+
+def _config(system: str, options: argparse.Namespace) -> FitConfig:
+    """Returns the defaults of a system with the steps of the command line."""
+    config = replace(default_config(system), cache="disk")  # features are shared by the systems
+    if options.no_trials:
+        config = replace(config, rate_factors=())
+    if options.steps:
+        config = replace(config, loop=replace(config.loop, steps=options.steps))
+    if options.trial_steps and config.rate_factors:
+        config = replace(config, trial_steps=options.trial_steps)
+    return config
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@
 Targets: `jargon` (new words for 12 known things), and `fog`, `night`, `rain`, `snow`: the scenes of
 `jargon` in that weather, under the names that the model knows. That is 24 words with stuff, so that
 sixteen images show all of them several times; the worlds of that name have 390. Fits use the
-defaults of `segtune fit` without trials on held-out shots, except for --steps and, under a weather,
-`SHIFT`. Each run leaves its prompts and a JSON file under --out and is not repeated.
+defaults of `segtune fit`, without trials on held-out shots. Each run leaves its prompts and a JSON
+file under --out and is not repeated.
 
 Columns: mIoU on the target's split before and after; then the `base` world, `val`, before and
 after: all of its words, and only the words that are not part of the fit. With --retention outside
@@ -50,9 +50,6 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "SSPrompt, retain=exact": ("ssprompt", {}),  # the same prompts, answered by two groups
     "VSPL": ("vspl", {}),
 }
-SHIFT: dict[str, Any] = {"spatial_target": "both", "spatial_lr_factor": 10.0}
-"""Options of SpaPrompt and SSPrompt under a weather, see docs/which-prompt.md."""
-SHIFT_RATE = 0.02
 COLUMNS = ("target", "target_gain", "base", "base_change", "outside", "outside_change", "seconds")
 RETENTION = ("all", "outside", "none")
 
@@ -214,10 +211,7 @@ def _fitted(
     system, settings = ROWS[name]
     # Features are shared by the systems; rates are taken as they are, without trials.
     config = replace(default_config(system), cache="disk", rate_factors=())
-    if world != "jargon" and system in ("spaprompt", "ssprompt"):
-        settings = settings | SHIFT
-        config = replace(config, loop=replace(config.loop, lr=SHIFT_RATE))
-    slug = _slug("-".join([system, *map(str, ROWS[name][1].values())]))
+    slug = _slug("-".join([system, *map(str, settings.values())]))
     file = options.out / f"{world}-{slug}-{shots}-{seed}.prompts.safetensors"
     if file.is_file():
         return Prompts.load(file)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from segtune.cli.options import COMMANDS
+from segtune.cli.commands import COMMANDS
 from segtune.data.formats import open_dataset
 from segtune.data.protocols import layout_for, open_for
 from segtune.train.run import read_recipe

@@ -54,12 +54,13 @@ def clip_of(backbone: Any) -> ClipVit:
     return clip
 
 
-def mask_prompts_of(clip: ClipVit, prompts: Prompts | None) -> Tensor | None:
+def mask_prompts_of(backbone: Any, prompts: Prompts | None) -> Tensor | None:
     """Returns the mask prompts of a prompt file, else those that came with the weights.
 
     Raises:
         SegtuneError, WeightsError: the file is of another system or model.
     """
+    clip = clip_of(backbone)
     if prompts is None:
         return clip.mask_prompts
     if MASK_PROMPTS not in prompts.tensors:
@@ -80,7 +81,7 @@ def classify(
     vocabulary: Vocabulary,
     words: Words,
     *,
-    prompts: Prompts | None,
+    mask_prompts: Tensor | None,
     config: RegionConfig,
     empty: Empty,
     top: int,
@@ -91,15 +92,15 @@ def classify(
 
     Args:
         words: of `vocabulary`, in the space of `clip`.
+        mask_prompts: (D, N, d) or None.
         config: how regions are cut; its size is what `clip` looks at.
     """
-    learned = mask_prompts_of(clip, prompts)
     pixels = sample.pixels()
     size = (pixels.shape[0], pixels.shape[1])
     file = sample.image if isinstance(sample.image, Path) else None
     kept, places = without_empty(read_masks(masks, size, image=file), empty)
     segments = []
-    probs = mask_probs(clip, pixels, kept, words, config, mask_prompts=learned)
+    probs = mask_probs(clip, pixels, kept, words, config, mask_prompts=mask_prompts)
     for mask, row in zip(kept, probs[:, : len(vocabulary)], strict=True):
         best = row.topk(min(top, len(vocabulary)))
         ranked = tuple(zip(best.indices.tolist(), best.values.tolist(), strict=True))
@@ -107,7 +108,7 @@ def classify(
     source = {
         "task": "masks",
         "masks": places,
-        "mask_prompts": 0 if learned is None else len(learned),
+        "mask_prompts": 0 if mask_prompts is None else len(mask_prompts),
     }
     return Segmentation(size, vocabulary, painted(segments, size), tuple(segments), source)
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from segtune.backbones.base import FrozenModel, prompt_fingerprint
 from segtune.backbones.hub import DEFAULT_MODEL, load_backbone
-from segtune.classify import classify, clip_of
+from segtune.classify import classify, clip_of, mask_prompts_of
 from segtune.clicks import Asked, PointsLike, check_inside, read_boxes, read_clicks
 from segtune.data.masks_in import Empty, MasksLike
 from segtune.errors import SegtuneError
@@ -285,7 +285,6 @@ class Segmenter:
             >>> len(result.segments), len(result.segments[0].alternatives)
             (1, 1)
         """
-        clip = clip_of(self.backbone)
         if isinstance(prompts, str | Path):
             prompts = Prompts.load(prompts)
         if vocabulary is not None:
@@ -294,13 +293,14 @@ class Segmenter:
             names = prompts.vocabulary
         else:
             raise SegtuneError('no words to name masks by; type --vocab "road, car, tree"')
+        clip = clip_of(self.backbone)
         result = classify(
             clip,
             image if isinstance(image, Sample) else Sample("image", _as_image(image)),
             masks,
             names,
             self.words(names, prompts.templates if prompts else self.templates),
-            prompts=prompts,
+            mask_prompts=mask_prompts_of(self.backbone, prompts),
             config=replace(regions, size=clip.image_size),
             empty=empty,
             top=top,

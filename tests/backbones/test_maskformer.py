@@ -157,9 +157,9 @@ def test_mean_colour_is_what_padding_looks_like() -> None:
 
 @pytest.mark.parametrize("config", [CONFIG, ZEGFORMER, R101C])
 def test_folders_keep_everything(config, tmp_path) -> None:
-    model = MaskFormer(config, name="one")
+    model = MaskFormer(config, name="one", dense_size=96)
     loaded = load_maskformer(save_maskformer(model, tmp_path / "other"))
-    assert (loaded.name, loaded.config) == ("one", config)
+    assert (loaded.name, loaded.dense_size, loaded.config) == ("one", 96, config)
     assert loaded.fingerprint == model.fingerprint
     half = load_maskformer(save_maskformer(model, tmp_path / "half", half=True))
     pixels = torch.rand(1, 3, 64, 64) * 255
@@ -178,6 +178,7 @@ def test_official_files_are_read_whole_or_in_part(config, tmp_path) -> None:
         "clip_adapter.pixel_mean": torch.zeros(1, 3, 1, 1),
         "clip_adapter.prompt_learner.prefix_prompt": torch.zeros(2, 2),
         "_region_clip_adapter.clip_model.logit_scale": torch.zeros(()),
+        "_region_clip_adapter.non_object_embedding": torch.zeros(1, 12),
         "criterion.empty_weight": torch.zeros(4),
         "backbone.layers.0.blocks.0.attn.relative_position_index": torch.zeros(2, 2),
         "sem_seg_head.predictor.logit_scale": torch.zeros(1),

@@ -4,7 +4,7 @@ import pytest
 import torch
 from tests.cli.conftest import Run
 
-from segtune.cli.fit import config_of
+from segtune.cli.fit import config_of, print_trials
 from segtune.cli.main import parser_of
 from segtune.prompts import Prompts
 from segtune.train import loop
@@ -91,6 +91,27 @@ def test_options_become_a_config() -> None:
     assert (config.views, config.crop, config.short_side) == (0, 64, None)
     default = config_of(parser_of("fit").parse_args(["data", "--out", "p"]), "rpn")
     assert default.loop.clip_norm == 1.0
+
+
+def test_a_named_rate_or_fresh_views_need_no_trials() -> None:
+    def factors(*words: str) -> tuple[object, ...]:
+        options = parser_of("fit").parse_args(["data", "--out", "p", *words])
+        return config_of(options, "ssprompt").rate_factors
+
+    assert factors()
+    assert factors("--lr", "0.02") == factors("--views", "0") == ()
+
+
+@pytest.mark.parametrize(
+    ("best", "said"),
+    [([1.0, 1.0], "0.500 before, 0.750 after, rates times 1, 1"), ([0.0, 0.0], "change nothing")],
+)
+def test_what_held_out_shots_said_is_printed(best, said, capsys) -> None:
+    scores = [{"factors": [0.0, 0.0], "score": 0.5}, {"factors": [1.0, 1.0], "score": 0.75}]
+    print_trials({"folds": 2, "best": best, "scores": scores})
+    assert said in capsys.readouterr().out
+    print_trials(None)
+    assert not capsys.readouterr().out
 
 
 def test_tasks_are_for_systems_that_learn_masks(

@@ -6,8 +6,8 @@ import pytest
 from tests.cli.conftest import Run
 
 from segtune.cli import main as main_module
+from segtune.cli.commands import COMMANDS
 from segtune.cli.main import main, parser_of
-from segtune.cli.options import COMMANDS
 
 HEAVY = ("torch", "transformers", "numpy", "PIL", "tqdm", "rich", "yaml")
 

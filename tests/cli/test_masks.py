@@ -93,6 +93,7 @@ def test_a_bundled_clip_is_the_default(run: Run, photos: Path) -> None:
         (("--masks", "masks"), 'no words to look for; type --vocab "road, car, tree"'),
         (("--masks", "masks", *WORDS, "--task", "panoptic"), "leave --task, --size and --crop out"),
         (("--masks", "masks", *WORDS, "--size", 64), "leave --task, --size and --crop out"),
+        (("--masks", "masks", *WORDS, "--set", "weight=0.5"), "leave --system and --set out"),
         (("--skip-empty", *WORDS), "add --masks PATH"),
         (("--masks", "small.png", *WORDS), "small.png are 30x20 but the image is 40x32"),
         (("--masks", "masks", *WORDS), r"1 of 2 masks are empty: number 1, .* \(--skip-empty\)"),

@@ -2,6 +2,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from tests.cli.conftest import Run
 
 from segtune.zoo.clip_recipe import ClipRecipe
@@ -43,6 +44,32 @@ def test_other_recipes_go_to_run_recipe(run: Run, monkeypatch: pytest.MonkeyPatc
     }
 
 
+def test_a_recipe_for_pairs(run: Run, model_folder: str) -> None:
+    Path("pairs.yaml").write_text(
+        "system: ovseg/pairs\ndata: synthetic:base?size=64&length=2\ntemplates: name\n"
+        "stages: [{mode: ft}, {mode: mpt, depth: 2}]\nsteps: 2\nbatch: 4\n"
+        "evaluate: synthetic:base?size=64&length=2\n"
+    )
+    outcome = run("train", "pairs.yaml", "--set", f"model={model_folder}", "--set", "steps=1")
+    assert (outcome.status, outcome.err) == (0, "")
+    lines = outcome.out.splitlines()
+    assert lines[0].startswith("pairs: names of labelled regions, {'data': 'synthetic:base")
+    assert [line.split()[0] for line in lines[1:5]] == ["%", "before", "1-ft", "2-mpt"]
+    model, prompts = Path("runs/pairs/tiny-ft"), Path("runs/pairs/prompts.safetensors")
+    assert lines[-1] == f"wrote {model}, {prompts}, runs/pairs"
+    Path("masks").mkdir()
+    Image.new("L", (20, 16), 255).save("masks/0.png")
+    Image.new("RGB", (20, 16)).save("photo.png")
+    outcome = run(
+        *("segment", "photo.png", "--masks", "masks", "--vocab", "plain, dotted"),
+        *("--model", model, "--prompts", prompts),
+    )
+    assert (outcome.status, outcome.err) == (0, "")
+    outcome = run("train", "pairs.yaml", "--set", f"model={model_folder}")
+    assert outcome.status == 2
+    assert "already holds a finished run" in outcome.err
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
@@ -50,6 +77,8 @@ def test_other_recipes_go_to_run_recipe(run: Run, monkeypatch: pytest.MonkeyPatc
         ("a: [", "is not YAML"),
         ("- rpn", "has no `system:`"),
         ("system: zoo/clip_vit\nsteps: 3", "unknown settings ['steps']"),
+        ("system: ovseg/pairs\nstages: [{mode: ft}]", "needs `pairs:`, `data:` or both"),
+        ("system: ovseg/pairs\ndata: photos\nspeed: 3", "has no option speed"),
         ("system: unheard-of\ndata: synthetic:jargon", "unheard-of"),
     ],
 )

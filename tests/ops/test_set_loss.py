@@ -256,7 +256,7 @@ def test_no_objects_teach_no_object(config) -> None:
     head = _head()
     losses = set_loss([head], _targets(0, 0), config, generator=_seeded())
     assert losses["loss_mask"] == losses["loss_dice"] == 0
-    expected = -2 * head.class_logits.log_softmax(-1)[..., -1].mean()
+    expected = -config.class_weight * head.class_logits.log_softmax(-1)[..., -1].mean()
     torch.testing.assert_close(losses["loss_class"], expected)
     sum(losses.values()).backward()
     assert not head.mask_logits.grad.any()

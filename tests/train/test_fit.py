@@ -191,9 +191,28 @@ def test_prompts_start_once_with_the_words_that_are_seen(seem_model, monkeypatch
     assert len(prompts.tensors["semantic.fused.embeds"]) == len(classes)
 
 
+def test_systems_with_equal_features_share_them_on_disk(seem_model, data, monkeypatch, tmp_path):
+    monkeypatch.setenv("SEGTUNE_CACHE", str(tmp_path))
+    encoded = []
+    plain = PromptedSeem.encode
+
+    def watch(self, pixels):
+        encoded.append(self.name)
+        return plain(self, pixels)
+
+    monkeypatch.setattr(PromptedSeem, "encode", watch)
+    config = replace(WHOLE, cache="disk")
+    for system in ("ssprompt", "spaprompt", "semprompt", "coop"):
+        fit(seem_model, data, system=system, shots=2, config=config)
+    assert encoded == ["ssprompt", "semprompt"]
+
+
 @pytest.mark.parametrize("system", list(REGISTERED))
 def test_default_settings_suit_the_model_of_a_system(system):
     config = default_config(system)
+    if "two-stage" in REGISTERED[system].kinds:  # masks are cut out of fresh views
+        assert (config.views, config.loop.lr, config.rate_factors) == (0, 0.02, ())
+        return
     if "seem" not in REGISTERED[system].kinds:
         assert config == FitConfig()
         return

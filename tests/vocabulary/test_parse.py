@@ -6,6 +6,7 @@ from segtune.errors import SegtuneError
 from segtune.types import Concept, Vocabulary
 from segtune.vocabulary.builtin import builtin
 from segtune.vocabulary.parse import read_vocabulary, write_vocabulary
+from tests.data import trees
 
 
 def test_words() -> None:
@@ -97,3 +98,12 @@ def test_missing_and_binary_files(tmp_path: Path) -> None:
 def test_write_and_read_again(tmp_path: Path, name: str) -> None:
     write_vocabulary(tmp_path / "a.json", builtin(name))
     assert read_vocabulary(tmp_path / "a.json") == builtin(name)
+
+
+def test_the_classes_of_data(tmp_path: Path) -> None:
+    assert read_vocabulary("synthetic:jargon").name == "synthetic:jargon"
+    assert len(read_vocabulary("synthetic:base?size=64")) == 390
+    with pytest.raises(SegtuneError, match="no synthetic world 'bas'"):
+        read_vocabulary("synthetic:bas")
+    trees.camvid(tmp_path)
+    assert "road" in [name.lower() for name in read_vocabulary(str(tmp_path)).names]

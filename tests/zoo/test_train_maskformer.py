@@ -186,6 +186,15 @@ def test_the_losses_sum_over_all_layers() -> None:
     assert set(trainee.losses(batch)) == {"class", "mask", "dice"}
 
 
+def test_cells_teach_the_map_that_the_queries_read() -> None:
+    trainee, batches = fresh(replace(RECIPE, dense_weight=0.0, coarse_weight=2.0))
+    trainee.losses(batches(0))["cell"].backward()
+    learned = {name for name, p in trainee.named_parameters() if p.grad is not None}
+    assert {"cell_head.weight", "model.query_decoder.input.weight"} <= learned
+    assert any(name.startswith("model.image_encoder.stages.3") for name in learned)
+    assert not any(name.startswith(("model.pixel_decoder", "model.mask_head")) for name in learned)
+
+
 # -- scores -------------------------------------------------------------------------------------
 
 

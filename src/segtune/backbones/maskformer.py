@@ -79,6 +79,7 @@ class MaskFormer(nn.Module):
     Args:
         config: sizes.
         name: of the weights.
+        dense_size: shorter side of an image in pixels.
 
     Attributes:
         no_object: (k,) raw; what a query resembles that found nothing.
@@ -97,9 +98,11 @@ class MaskFormer(nn.Module):
     stride = 32
     padding = MEAN
 
-    def __init__(self, config: MaskFormerConfig, *, name: str = "maskformer") -> None:
+    def __init__(
+        self, config: MaskFormerConfig, *, name: str = "maskformer", dense_size: int = 640
+    ) -> None:
         super().__init__()
-        self.config, self.name = config, name
+        self.config, self.name, self.dense_size = config, name, dense_size
         encoder = config.image_encoder
         self.image_encoder = Swin(encoder) if isinstance(encoder, SwinConfig) else ResNet(encoder)
         self.pixel_decoder = Fpn(

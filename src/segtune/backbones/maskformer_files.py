@@ -69,7 +69,11 @@ def load_maskformer(path: Path | str) -> MaskFormer:
         kind = settings.get("model_type", "nameless")
         raise WeightsError(f"{path} is a {kind!r}, not a MaskFormer with a text space")
     config = MaskFormerConfig.from_dict(settings["sizes"])
-    model = MaskFormer(config, name=settings.get("name", path.name))
+    model = MaskFormer(
+        config,
+        name=settings.get("name", path.name),
+        dense_size=settings.get("dense_size", 640),
+    )
     state = read_state(path / "model.safetensors")
     load_strictly(model, state_from_official(state), model.name)
     return model
@@ -91,6 +95,7 @@ def save_maskformer(model: MaskFormer, folder: Path, *, half: bool = False) -> P
     settings: dict[str, Any] = {
         "model_type": MODEL_TYPE,
         "name": model.name,
+        "dense_size": model.dense_size,
         "sizes": model.config.to_dict(),
     }
     (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")

@@ -32,7 +32,8 @@ FILE: Rules = (
     (r"^sem_seg_head\.predictor\.logit_scale$", None),  # ZegFormer; the temperature is fixed
     (r"\.(relative_position_index|attn_mask)$", None),  # follow from the window
     (r"^criterion\.empty_weight$", None),  # class weights of the training loss
-    (r"^(clip_adapter|_region_clip_adapter|region_clip_adapter)\.(?!non_object)", None),  # CLIP
+    (r"^clip_adapter\.(?!non_object_embedding$)", None),  # CLIP
+    (r"^_?region_clip_adapter\.", None),  # SimBaseline's CLIP for regions
 )
 """From the names of a whole file; drops what belongs to the CLIP of the second stage."""
 

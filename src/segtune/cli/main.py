@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
-from segtune.cli.options import COMMANDS
+from segtune.cli.commands import COMMANDS
 from segtune.errors import SegtuneError
 
 WHEN_INTERRUPTED = {

@@ -15,6 +15,8 @@ import numpy as np
 
 from segtune.backbones.clip_vit import ClipVit
 from segtune.backbones.hub import load_backbone
+from segtune.backbones.proposal_files import load_proposals
+from segtune.backbones.two_stage import DENSE_SIZE
 from segtune.cli.loading import file_size, first
 from segtune.cli.outputs import save_picture
 from segtune.cli.tables import percent, print_table
@@ -71,9 +73,8 @@ def run(options: Namespace) -> int:
         config=_config(options),
         describe={
             "nouns": options.nouns,
-            "noun options": {key: str(v) for key, v in options.settings if key != "key"},
+            "noun options": {key: str(value) for key, value in options.settings},
             "lexicon": options.lexicon,
-            "mask settings": [options.mask_size, options.mask_threshold],
         },
         format=options.format,
         workers=options.workers,
@@ -115,17 +116,9 @@ def open_masks(name: str, dataset: Dataset, *, size: int | None, threshold: floa
     """Returns the labels as a source of masks, or the model called `name`."""
     if name == GROUND_TRUTH:
         return LabelMasks(dataset.vocabulary)
-    model: Any = load_backbone(name)
-    proposals = model if hasattr(model, "propose") else getattr(model, "proposals", None)
-    if proposals is None:
-        raise SegtuneError(
-            f"{name} proposes no masks; choose a MaskFormer or a two-stage model with --masks, or "
-            f"{GROUND_TRUTH}"
-        )
-    size = size or getattr(model, "dense_size", None)
-    if size is None:
-        raise SegtuneError(f"{name} does not say at which size it looks; add --mask-size N")
-    return ProposedMasks(proposals, short_side=size, threshold=threshold, device=model.device)
+    model: Any = load_proposals(name)
+    size = size or getattr(model, "dense_size", None) or DENSE_SIZE
+    return ProposedMasks(model, short_side=size, threshold=threshold, device=model.device)
 
 
 def _open_data(options: Namespace) -> Dataset:
@@ -171,7 +164,13 @@ def _extractor(options: Namespace, dataset: Dataset) -> NounExtractor:
             f"{dataset.name} names no classes for the lexicon; add --lexicon WORDS, such as "
             "--lexicon coco_80, or --nouns rules"
         )
-    return make_extractor(options.nouns, vocabulary=words, options=dict(options.settings))
+    settings = dict(options.settings)
+    if "key" in settings:
+        raise SegtuneError(
+            "a key on the command line ends up in histories and in the statistics; set "
+            "OPENAI_API_KEY instead of --set key"
+        )
+    return make_extractor(options.nouns, vocabulary=words, options=settings)
 
 
 def _config(options: Namespace) -> MineConfig:

@@ -237,6 +237,11 @@ def _pointing(options: Namespace) -> Pointing | None:
     """Returns what `--points` or `--boxes` point at; None without them."""
     if options.skip_empty and options.masks is None:
         raise SegtuneError("--skip-empty is about masks that are given; add --masks PATH")
+    asks = any(each is not None for each in (options.masks, options.points, options.boxes))
+    if asks and (options.system is not None or options.settings):
+        raise SegtuneError(
+            "points, boxes and masks are answered by the frozen model; leave --system and --set out"
+        )
     if options.masks is not None:
         if options.task is not None or options.crop is not None or options.size is not None:
             raise SegtuneError(
@@ -251,10 +256,6 @@ def _pointing(options: Namespace) -> Pointing | None:
         raise SegtuneError(
             "points and boxes are answered with one mask each, from the whole image; leave --task "
             "and --crop out"
-        )
-    if options.system is not None or options.settings:
-        raise SegtuneError(
-            "points and boxes are answered by the frozen model; leave --system and --set out"
         )
     if options.points is not None:
         return clicks.points(options.points)

@@ -15,6 +15,8 @@ from segtune.vocabulary.builtin import unknown_name
 
 ZOO = ("zoo/clip_vit", "zoo/maskformer", "zoo/seem")
 """Recipes of bundled models."""
+PAIRS = "ovseg/pairs"
+"""Recipes that adapt CLIP by mask-category pairs."""
 
 
 def run(options: Namespace) -> int:
@@ -24,6 +26,9 @@ def run(options: Namespace) -> int:
     system = system_of(options.recipe)
     if system in ZOO:
         _train_model(system, options.recipe, settings, out=out, resume=options.resume)
+        return 0
+    if system == PAIRS:
+        _train_on_pairs(options.recipe, settings, out=out, resume=options.resume)
         return 0
     from segtune.train.run import run_recipe
 
@@ -55,8 +60,9 @@ def system_of(recipe: Path) -> str:
     if not isinstance(values, dict) or not isinstance(values.get("system"), str):
         raise SegtuneError(f"{recipe} has no `system:`; write for example `system: rpn` into it")
     system = values["system"]
-    if system not in (*SYSTEMS, *ZOO):
-        raise unknown_name(system, (*SYSTEMS, *ZOO), what="system of recipes")
+    known = (*SYSTEMS, *ZOO, PAIRS)
+    if system not in known:
+        raise unknown_name(system, known, what="system of recipes")
     return system
 
 
@@ -83,3 +89,19 @@ def _train_model(
         values = seem_recipe.read_recipe(recipe).to_dict()
         folder = train_seem(seem_recipe.make_recipe(**(values | settings)), out=out, resume=resume)
     print(f"wrote {folder}")
+
+
+def _train_on_pairs(recipe: Path, settings: dict[str, Any], *, out: Path, resume: bool) -> None:
+    from segtune.train.pairs.recipe import read_recipe
+    from segtune.train.pairs.run import run as train_on_pairs
+
+    adapted = train_on_pairs(read_recipe(recipe, overrides=settings), out=out, resume=resume)
+    assert adapted is not None  # it was not asked to stop early
+    scores = adapted.metrics["scores"]
+    names = list(scores["before"])
+    rows = [(stage, *(percent(row[name]) for name in names)) for stage, row in scores.items()]
+    if names:
+        title = f"{recipe.stem}: names of labelled regions, {adapted.metrics['protocol']}"
+        print_table(("%", *names), rows, title=title)
+    written = [adapted.model, adapted.prompts, out]
+    print(f"wrote {', '.join(str(path) for path in written if path is not None)}")

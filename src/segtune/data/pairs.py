@@ -39,7 +39,8 @@ class Pair:
         box_px: xyxy in pixels of the original image, right and bottom exclusive.
         text: what the region is called, as it is given to a text encoder.
         noun: dictionary form of the noun in the caption.
-        caption: which caption of the image the noun is from, counted from 0.
+        caption: which caption of the image the noun is from, counted from 0; -1 where it is the
+            name of a label.
         score: cosine similarity of region and text, -1..1.
         source: where the mask is from: "ground-truth", or the name of a model.
     """

@@ -64,6 +64,24 @@ def _unlisted_stuff(sample: Sample, vocabulary: Vocabulary) -> list[Instance]:
     ]
 
 
+def named_regions(sample: Sample, vocabulary: Vocabulary) -> tuple[Instance, ...]:
+    """Returns the labelled regions of a sample: its objects and stuff, crowds left out.
+
+    Where it lists no objects: one region per class of its map.
+    """
+    if sample.instances:
+        listed = objects_for("panoptic", sample, vocabulary).instances
+        return tuple(
+            item
+            for item in listed
+            if item.class_id != IGNORE and not item.is_crowd and item.mask.any()
+        )
+    if sample.semantic is None:
+        return ()
+    ids = np.unique(sample.semantic[sample.semantic != IGNORE]).tolist()
+    return tuple(Instance(class_id, sample.semantic == class_id) for class_id in ids)
+
+
 def require_instances(dataset: Dataset, *, what: str) -> None:
     """Raises where a dataset lists no instances.
 

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from segtune.backbones.proposals import ProposalModel
-from segtune.data.regions import objects_for
+from segtune.data.regions import named_regions
 from segtune.errors import SegtuneError
 from segtune.inference import padded, resized
 from segtune.ops.resize import to_original
-from segtune.types import IGNORE, Geometry, Sample, Vocabulary
+from segtune.types import Geometry, Sample, Vocabulary
 
 GROUND_TRUTH = "ground-truth"
 AT_ONCE = 16
@@ -32,9 +32,11 @@ class MaskSource(Protocol):
 
     Attributes:
         name: what the rows of a file call it.
+        settings: weights and settings that its masks depend on besides the image.
     """
 
     name: str
+    settings: str
 
     def key(self, sample: Sample) -> str:
         """Returns a text that changes where the masks of a sample could change."""
@@ -48,12 +50,13 @@ class MaskSource(Protocol):
 class LabelMasks:
     """The annotated masks of a dataset.
 
-    Where a sample lists objects: each of them, crowds left out, and every stuff class of its map.
+    Where a sample lists objects: each with a name, crowds left out, and every stuff of its map.
     Where it has a class map only: one mask per class that is present, as in OVSeg's table of pairs
     from ground-truth masks.
     """
 
     name = GROUND_TRUTH
+    settings = "labels"
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
@@ -72,13 +75,7 @@ class LabelMasks:
             yield np.stack(masks[start : start + AT_ONCE])
 
     def _masks(self, sample: Sample) -> list[np.ndarray]:
-        if sample.instances:
-            objects = objects_for("panoptic", sample, self.vocabulary).instances
-            return [item.mask for item in objects if not item.is_crowd]
-        if sample.semantic is None:
-            return []
-        ids = np.unique(sample.semantic[sample.semantic != IGNORE]).tolist()
-        return [sample.semantic == class_id for class_id in ids]
+        return [region.mask for region in named_regions(sample, self.vocabulary)]
 
 
 class ProposedMasks:
@@ -105,10 +102,11 @@ class ProposedMasks:
         self.model, self.short_side, self.threshold = model, short_side, threshold
         self.device = device
         self.name = model.name
+        self.settings = f"{model.fingerprint}, short side {short_side}, threshold {threshold}"
 
     def key(self, sample: Sample) -> str:
-        """Returns the weights and the settings; the image is the caller's."""
-        return f"{self.model.fingerprint}-{self.short_side}-{self.threshold}"
+        """Returns the settings; the image is the caller's."""
+        return self.settings
 
     @torch.inference_mode()
     def __call__(self, sample: Sample) -> Iterator[np.ndarray]:

@@ -24,6 +24,7 @@ from segtune.data.pairs import Pair, PairFormat, check_format, format_of, write_
 from segtune.engine.judge import verdict
 from segtune.engine.log import Entry, MiningLog
 from segtune.engine.match import Filters, match_nouns
+from segtune.engine.regions import weights_key
 from segtune.engine.stage import LookedAt, RegionStage, look_at
 from segtune.engine.words import ImageNoun, NounEmbeds, Wording, image_nouns
 from segtune.errors import SegtuneError
@@ -180,6 +181,7 @@ def _entry(
 ) -> Entry:
     """The pairs of one image; `taken` counts the pairs of each noun so far and is updated."""
     regions = image.regions
+    nouns = [noun for noun in nouns if embeds.fits(noun.text)]
     matches = match_nouns(
         embeds([noun.text for noun in nouns]),
         regions.embeds,
@@ -229,8 +231,8 @@ def _settings(dataset: Dataset, stage: RegionStage, config: MineConfig) -> dict[
         "data": f"{dataset.name}, {dataset.split}",
         "images": len(dataset),
         "ids": ids.hexdigest()[:16],
-        "model": f"{stage.clip.name} {stage.clip.fingerprint}",
-        "masks": stage.source.name,
+        "model": f"{stage.clip.name} {weights_key(stage.clip)}",
+        "masks": f"{stage.source.name}: {stage.source.settings}",
         "regions": asdict(stage.config),
         **asdict(config),
     }

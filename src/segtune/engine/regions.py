@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from segtune.backbones.base import fingerprint_of
 from segtune.backbones.clip_vit import ClipVit
 from segtune.backbones.masked_clip import region_embeds
 from segtune.data.pairs import encode_rle
@@ -64,7 +65,8 @@ def embed_regions(
     Args:
         image: (H, W, 3) uint8 RGB.
         masks: parts of (q, H, W) bool; one part is in memory at a time.
-        clip: the original one, or one that was adapted.
+        clip: the original one, or one that was adapted, whose mask prompts stand in for patches
+            without a pixel of the region.
         config: recipe of the regions, at the size of `clip`.
     """
     size = (image.shape[0], image.shape[1])
@@ -79,7 +81,8 @@ def embed_regions(
             continue
         inside = torch.from_numpy(part).to(clip.device)
         cut = cut_regions(picture, inside, config, mean=clip.mean, std=clip.std)
-        embeds.append(region_embeds(clip, cut.pixels).half().cpu().numpy())
+        vectors = region_embeds(clip, cut.pixels, cut.masks, clip.mask_prompts)
+        embeds.append(vectors.half().cpu().numpy())
         for mask in part:
             rles.append(encode_rle(mask))
             boxes.append(Instance(0, mask).box_px)
@@ -140,6 +143,13 @@ class RegionCache:
         return self.folder / key[:2] / f"{key}.npz"
 
 
+def weights_key(clip: ClipVit) -> str:
+    """Returns the fingerprint of a CLIP and of its mask prompts, where it has any."""
+    if clip.mask_prompts is None:
+        return clip.fingerprint
+    return f"{clip.fingerprint}-{fingerprint_of({'mask_prompts': clip.mask_prompts})}"
+
+
 def region_key(sample: Sample, masks_key: str, clip: ClipVit, config: RegionConfig) -> str:
     """Returns a hash of the image, of where its masks are from, and of what embeds them.
 
@@ -151,5 +161,5 @@ def region_key(sample: Sample, masks_key: str, clip: ClipVit, config: RegionConf
     else:
         found = sample.image.stat()
         image = f"{sample.image.resolve()}-{found.st_size}-{found.st_mtime_ns}"
-    parts = [image, masks_key, clip.fingerprint, clip.mean, clip.std, asdict(config), "v1"]
+    parts = [image, masks_key, weights_key(clip), clip.mean, clip.std, asdict(config), "v1"]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -11,8 +12,11 @@ import torch
 from torch.nn import functional
 
 from segtune.backbones.clip_vit import ClipVit
+from segtune.errors import SegtuneError, WeightsError
 from segtune.types import TemplateSet
 from segtune.vocabulary.nouns.base import NounExtractor, extract_nouns
+
+logger = logging.getLogger(__name__)
 
 Wording = Literal["lemma", "caption"]
 
@@ -77,9 +81,23 @@ class NounEmbeds:
     def __init__(self, clip: ClipVit, templates: TemplateSet) -> None:
         self.clip, self.templates = clip, templates
         self._known: dict[str, np.ndarray] = {}
+        self._too_long: set[str] = set()
+
+    def fits(self, text: str) -> bool:
+        """Whether CLIP can read a noun in all sentences; says so once where it cannot."""
+        if text in self._known or text in self._too_long:
+            return text in self._known
+        try:
+            self._known[text] = self._encode(text)
+        except WeightsError:
+            raise
+        except SegtuneError:  # the sentence does not fit into the context of the text tower
+            logger.info("%r is longer than %s reads and is left out", text, self.clip.name)
+            self._too_long.add(text)
+        return text in self._known
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
-        """Returns (N, k) float16, unit length."""
+        """Returns (N, k) float16, unit length, of nouns that fit."""
         for text in texts:
             if text not in self._known:
                 self._known[text] = self._encode(text)

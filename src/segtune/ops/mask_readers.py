@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from segtune.ops.point_sampling import random_points, sample_points, uncertain_points
+from segtune.ops.resize import bilinear
 
 
 class LossPoints(NamedTuple):
@@ -77,8 +78,8 @@ class AtPixels:
         yield from zip(mask_logits.flatten(2), self.small_masks.split(list(counts)), strict=True)
 
     def matched(self, mask_logits: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        size, planes = self.masks.shape[-2:], mask_logits[:, None]  # there may be no masks
-        large = F.interpolate(planes, size=size, mode="bilinear", align_corners=False)
+        height, width = self.masks.shape[-2:]
+        large = bilinear(mask_logits, (height, width))
         return large.flatten(1), self.masks[rows].float().flatten(1)
 
 

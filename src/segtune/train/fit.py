@@ -102,7 +102,7 @@ def fit(
     setting = resolve_setting(config.setting, dataset)
     if model.backbone.kind in ("seem", "sam", "sam3"):  # one learned row per class of the fit
         reads_words = model.backbone.kind != "sam"
-        given.setdefault("classes", fit_classes(dataset, few if reads_words else dataset, setting))
+        given.setdefault("classes", fit_classes(few, setting, shown_only=reads_words))
     learner = build_system(system, model.backbone, given, seed=seed)
     if learner.num_learned() == 0:
         raise SegtuneError(
@@ -208,21 +208,21 @@ def resolve_setting(setting: Setting, dataset: Dataset) -> Setting:
     return setting
 
 
-def fit_classes(dataset: Dataset, few: Dataset, setting: Setting) -> tuple[str, ...]:
-    """Returns the names of the classes that the labelled images show.
-
-    Other classes keep their default embedding: a few images say only what they are not. All of a
-    large training set count as shown.
+def fit_classes(few: Dataset, setting: Setting, *, shown_only: bool) -> tuple[str, ...]:
+    """Returns the names of the classes that get a learned row.
 
     Args:
-        dataset: what the images were drawn from.
         few: the labelled images.
+        setting: hides unseen classes, unless it is "supervised".
+        shown_only: classes that no image shows keep their default embedding, because images say
+            only what they are not. All classes of more than `FEW_IMAGES` images count as shown.
     """
-    hidden = set() if setting == "supervised" else set(dataset.vocabulary.ids_in("unseen"))
-    shown = set(range(len(dataset.vocabulary)))
-    if len(few) < len(dataset) and len(few) <= FEW_IMAGES:
-        shown = {i for sample in map(few.__getitem__, range(len(few))) for i in classes_in(sample)}
-    return tuple(dataset.vocabulary.names[i] for i in sorted(shown - hidden))
+    vocabulary = few.vocabulary
+    hidden = set() if setting == "supervised" else set(vocabulary.ids_in("unseen"))
+    shown = set(range(len(vocabulary)))
+    if shown_only and len(few) <= FEW_IMAGES:
+        shown = {i for number in range(len(few)) for i in classes_in(few[number])}
+    return tuple(vocabulary.names[i] for i in sorted(shown - hidden))
 
 
 def _trials(

@@ -82,8 +82,8 @@ def default_config(system: str) -> FitConfig:
         optimizer="sgd",
     )
     config = FitConfig(loop=loop, batch=4, views=2, scale=(1.0, 1.0), distort=False)
-    if system in ("ssprompt", "spaprompt", "semprompt"):
-        return replace(config, rate_factors=(1.0, 0.1), trial_steps=100)
+    if system in RATE_FACTORS:
+        return replace(config, rate_factors=RATE_FACTORS[system], trial_steps=100)
     return config
 
 
@@ -107,3 +107,11 @@ SEEM_RATES = {
 }
 """Chosen on the validation split of `jargon`, seed 0. With AdamW every class embedding moves at the
 same pace, also those of classes that the images do not show, which forgets them."""
+
+RATE_FACTORS: dict[str, tuple[float | tuple[float, ...], ...]] = {
+    # (queries, class embeddings): new names, or names that are right in images that look different
+    "ssprompt": (1.0, (10.0, 0.1)),
+    "spaprompt": (1.0, 0.1),
+    "semprompt": (1.0, 0.1),
+}
+"""What held-out shots choose from, besides the unfitted model."""

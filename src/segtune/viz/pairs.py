@@ -47,7 +47,8 @@ def cut_out(image: np.ndarray, pair: Pair, *, margin: float = 0.15) -> np.ndarra
             the image.
     """
     x1, y1, x2, y2 = pair.box_px
-    side = max(1, round(max(x2 - x1, y2 - y1) * (1 + 2 * margin)))
+    longer = max(x2 - x1, y2 - y1)
+    side = longer + 2 * max(2, round(longer * margin))
     top, left = (y1 + y2 - side) // 2, (x1 + x2 - side) // 2
     faded = image * (1 - OUTSIDE) + np.array(PAPER) * OUTSIDE
     shown = np.where(pair.mask()[..., None], image, faded).astype(np.uint8)

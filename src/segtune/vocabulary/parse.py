@@ -6,6 +6,7 @@
 | `"ade20k_150"` | a built-in list, see `segtune vocabularies` |
 | `"A-150"`, `"PC-59"` | the words of a benchmark |
 | `"voc15-5"`, `"coco156-15:seen"` | a zero-shot protocol with seen and unseen classes, or one group |
+| `"synthetic:base"`, `"./camvid"` | the classes of a generated world, or of a folder of data |
 | `classes.txt` | one class per line, synonyms after `\\|`, comments after `#` |
 | `classes.json`, `classes.yaml` | a list, or `{classes: [...], negatives: [...]}`; entries are words or mappings with name, synonyms, kind, group, color |
 | a sequence | words, mappings or concepts |
@@ -66,6 +67,10 @@ def read_vocabulary(spec: VocabularySpec, *, name: str | None = None) -> Vocabul
         return zero_shot(protocol, cast(Group, group))
     if Path(text).suffix.lower() in FILE_TYPES and "\n" not in text:
         return _from_file(Path(text), name=name)
+    if text.startswith("synthetic:") or ("/" in text and Path(text).is_dir()):
+        from segtune.data.formats import open_dataset  # reads vocabularies itself
+
+        return open_dataset(text).vocabulary
     if re.fullmatch(r"\w+_\d+", text) and difflib.get_close_matches(text, builtin_names()):
         raise unknown_name(text, builtin_names(), what="built-in vocabulary")
     return comma_list(text.replace("\n", ","), name=name or "custom")

@@ -124,6 +124,23 @@ BUNDLED = (
         folder="seem-tiny",
         sha256="dde03aa377fe58b8db82f0db0e71c0bc876105a545164fab0f785757b8208791",
     ),
+    Card(
+        name="maskformer-tiny",
+        kind="maskformer",
+        source="recipes/zoo/maskformer.yaml, then maskformer-fine.yaml, synthetic:base only",
+        licence="Apache-2.0",
+        input_size=(192, 192),
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        expected=(
+            ("synthetic:base test 256 px, 100 scenes, regions with a mask of IoU >= 0.5", 93.4),
+            ("synthetic:base test 256 px, 100 scenes, mean best IoU of a region", 86.3),
+            ("synthetic:base test 256 px, 100 scenes, mIoU over all 390 words", 9.8),
+        ),
+        dense_size=256,
+        folder="maskformer-tiny",
+        sha256="6614453bb86549004723bfce8929b8f692ad79749e807021dbf2ffb4e428b125",
+    ),
 )
 
 

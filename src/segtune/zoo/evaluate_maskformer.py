@@ -39,7 +39,7 @@ def evaluate(
     *,
     split: str = "val",
     num_scenes: int = 40,
-    side: int = 192,
+    side: int = 256,
     progress: bool = False,
 ) -> dict[str, float]:
     """Returns scores, 0..1; unseen things apart where that makes sense.
@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("folder", nargs="?", type=Path, help="the bundled model if none")
     parser.add_argument("--split", default="val", choices=["val", "test"])
     parser.add_argument("--scenes", type=int, default=40)
-    parser.add_argument("--side", type=int, default=192, help="of the model input in pixels")
+    parser.add_argument("--side", type=int, default=256, help="of the model input in pixels")
     parser.add_argument("--text", default="clip-vit-tiny", help="the CLIP whose words were learned")
     parser.add_argument("--json", type=Path, help="also write the scores to this file")
     options = parser.parse_args(arguments)

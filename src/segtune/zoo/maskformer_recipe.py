@@ -48,6 +48,7 @@ class MaskFormerRecipe:
     short_side: int = 192
     scale: tuple[float, ...] = (0.6, 1.1)
     crop: int = 128
+    dense_size: int = 256  # of the exported model; chosen on val among 192 to 320
     batch: int = 12
 
     # Optimisation.
@@ -60,6 +61,8 @@ class MaskFormerRecipe:
     # Weights beside those of the set loss.
     dense_weight: float = 1.0  # words against single pixels, in training only
     pixels_per_image: int = 150
+    coarse_weight: float = 0.0  # words against single cells of the map that queries read
+    cells_per_image: int = 24
 
     save_every: int = 100
 

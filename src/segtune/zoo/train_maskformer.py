@@ -2,9 +2,10 @@
 
     python -m segtune.zoo.train_maskformer recipes/zoo/maskformer.yaml --out runs/mf [--resume]
 
-The words are those of the bundled CLIP and stay as they are. Two losses: the official one over the
-last and all earlier decoder layers, and the words against single pixels of the mask features.
-Classes tagged unseen are learned by neither.
+The words are those of the bundled CLIP and stay as they are. The losses: the official one over the
+last and all earlier decoder layers; the words against single pixels of the mask features; and, in
+the second part of the training, the words against single cells of the coarsest map, from which the
+queries have to read them. Classes tagged unseen are learned by none.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ LOSS = replace(MASKFORMER, dense=True)
 
 
 class Trainee(nn.Module):
-    """A MaskFormer with the layer that compares single pixels with words, in training only.
+    """A MaskFormer with the layers that compare pixels and cells with words, in training only.
 
     Args:
         model: fresh.
@@ -59,6 +60,8 @@ class Trainee(nn.Module):
         super().__init__()
         self.model, self.recipe = model, recipe
         self.pixel_head = nn.Linear(model.config.mask_dim, model.joint_width)
+        if recipe.coarse_weight:
+            self.cell_head = nn.Linear(model.config.hidden, model.joint_width)
         self.register_buffer("words", words, persistent=False)
         model.requires_grad_(True)
 
@@ -84,6 +87,14 @@ class Trainee(nn.Module):
                 self.pixel_head,
                 self.words,
                 pixels_per_image=recipe.pixels_per_image,
+            )
+        if recipe.coarse_weight:
+            losses["cell"] = recipe.coarse_weight * pixel_loss(
+                model.query_decoder.input(coarsest),
+                batch.labels,
+                self.cell_head,
+                self.words,
+                pixels_per_image=recipe.cells_per_image,
             )
         return losses
 
@@ -165,7 +176,7 @@ def build_maskformer(recipe: MaskFormerRecipe, joint_width: int) -> MaskFormer:
         class_hidden=recipe.class_hidden,
         groups=recipe.groups,
     )
-    return MaskFormer(config, name=recipe.name)
+    return MaskFormer(config, name=recipe.name, dense_size=recipe.dense_size)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

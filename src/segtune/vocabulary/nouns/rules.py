@@ -42,8 +42,8 @@ _BOUNDARIES = PRONOUNS | PREPOSITIONS | CONJUNCTIONS | AUXILIARIES | ADVERBS
 
 
 class _Class(Enum):
-    DETERMINER = 1
-    MODIFIER = 2  # adjectives, colours, numbers: in front of nouns, no part of them
+    DETERMINER = 1  # numbers too
+    MODIFIER = 2  # adjectives and colours: in front of nouns, no part of them
     PARTICIPLE = 3  # -ing and -ed after a determiner: "a parking meter", "a striped shirt"
     CONTENT = 4
     BOUNDARY = 5
@@ -83,7 +83,9 @@ class RuleNouns:
             if kind in (_Class.CONTENT, _Class.PARTICIPLE):
                 run.append(i)
                 continue
-            nouns += self._nouns_of(run, words, classes, caption, introduced)
+            of_owner = bool(run) and _is_possessive(words[run[-1]].text)
+            if of_owner or not (introduced and _adjective_and_noun_follow(i, classes, breaks)):
+                nouns += self._nouns_of(run, words, classes, caption, introduced)
             run, introduced = [], kind in (_Class.DETERMINER, _Class.MODIFIER)
         return nouns
 
@@ -118,6 +120,21 @@ def _is_break(caption: str, words: Sequence[Word], i: int) -> bool:
     return bool(re.search(r"[,;:.!?()/\u2013\u2014]", between))
 
 
+def _adjective_and_noun_follow(
+    start: int, classes: Sequence[_Class], breaks: Sequence[bool]
+) -> bool:
+    """Whether words from `start` on are adjectives up to a noun: "a zigzag [red arrow]".
+
+    English puts adjectives before nouns that modify, so what stands before is an unknown adjective.
+    """
+    at = start
+    while at < len(classes) and classes[at] is _Class.MODIFIER:
+        at += 1
+        if breaks[at]:
+            return False
+    return at > start and at < len(classes) and classes[at] is _Class.CONTENT
+
+
 def _classify(words: Sequence[Word], breaks: Sequence[bool]) -> list[_Class]:
     """The class of each word, from its lists, its suffix and the words around it."""
     classes: list[_Class] = []
@@ -138,7 +155,7 @@ def _class_of(word: str, before: _Class, follower: str) -> _Class:
     if word in _BOUNDARIES or (word in VERBS and not (introduced and word in NOUN_OR_VERB)):
         return _Class.BOUNDARY
     if word in NUMBERS or re.fullmatch(r"[\d.,:-]+(st|nd|rd|th)?", word):
-        return _Class.MODIFIER
+        return _Class.DETERMINER
     if word in COLOURS or word in ADJECTIVES:
         at_end = not follower or follower in _BOUNDARIES or follower in DETERMINERS
         is_noun = at_end and word in NOT_ADJECTIVES_AT_THE_END
@@ -169,11 +186,15 @@ def _is_past(word: str) -> bool:
     return word.endswith("ed")
 
 
+def _is_possessive(word: str) -> bool:
+    return bool(re.search(r"['’]s?$", word))  # noqa: RUF001 (the curly apostrophe)
+
+
 def _split_at_possessives(run: Sequence[int], words: Sequence[Word]) -> list[list[int]]:
     """A run cut behind every "man's", which is a noun of its own."""
     parts: list[list[int]] = [[]]
     for i in run:
         parts[-1].append(i)
-        if re.search(r"['’]s?$", words[i].text):  # noqa: RUF001 (the curly apostrophe)
+        if _is_possessive(words[i].text):
             parts.append([])
     return [part for part in parts if part]
