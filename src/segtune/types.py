@@ -290,6 +290,8 @@ class MaskPrediction:
         pixel_scores: how dense logits become probabilities, "sigmoid" or "softmax" over K.
         answers: (Q, K) bool, the classes that each query may answer with; the probability of the
             others counts as "no object". None where all may.
+        mask_threshold: 0..1; where masks are summed at the resized image, they are first cut to 0
+            and 1 at this probability. None sums the probabilities.
         mask_resize: how mask logits get from the model input to the original image; "bicubic" is
             antialiased.
         sum_at: where masks become class maps: "original" resizes mask logits and sums there;
@@ -304,6 +306,7 @@ class MaskPrediction:
     class_shift: torch.Tensor | None = None
     pixel_scores: Literal["sigmoid", "softmax"] = "softmax"
     answers: torch.Tensor | None = None
+    mask_threshold: float | None = None
     mask_resize: Literal["bilinear", "bicubic"] = "bilinear"
     sum_at: Literal["original", "resized"] = "original"
 

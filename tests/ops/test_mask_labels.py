@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from segtune.errors import SegtuneError
 from segtune.ops.mask_labels import class_probs, label_from_masks
 from segtune.ops.postprocess import instances, label_pixels, panoptic, semantic
-from segtune.types import Concept, Geometry, MaskPrediction, Vocabulary
+from segtune.types import IGNORE, Concept, Geometry, MaskPrediction, Vocabulary
 
 PADDED = Geometry(original_size=(45, 61), resized_size=(22, 31), input_size=(24, 32))
 SHRUNK = Geometry(original_size=(11, 15), resized_size=(22, 31), input_size=(24, 32))
@@ -128,9 +128,26 @@ def test_masks_without_a_score_are_not_looked_at() -> None:
     )
     zeros = label_from_masks(replace(prediction, class_scores=dropped))
     assert torch.equal(zeros.class_ids, label_from_masks(fewer).class_ids)
-    nothing = label_from_masks(replace(prediction, class_scores=torch.zeros(9, 40)))
-    assert not nothing.class_ids.any()
+
+
+@pytest.mark.parametrize("sum_at", ["resized", "original"])
+@pytest.mark.parametrize("seen", [(), (0, 7)])
+def test_pixels_that_no_mask_votes_for_have_no_class(sum_at, seen) -> None:
+    prediction = replace(scored_masks(), class_scores=torch.zeros(9, 40), sum_at=sum_at)
+    nothing = label_from_masks(prediction, seen_ids=seen)
+    assert (nothing.class_ids == 40).all()
     assert not nothing.probs.any()
+    assert (semantic(prediction, words(40), seen_ids=seen).semantic == IGNORE).all()
+
+
+def test_masks_can_be_cut_before_they_are_summed() -> None:
+    prediction = replace(scored_masks(SAME), mask_threshold=0.35)
+    masks = F.interpolate(prediction.mask_logits[None], SAME.input_size, mode="bilinear")
+    cut = (masks[0, :, :22, :31].sigmoid() > 0.35).float()
+    maps = torch.einsum("qk,qhw->khw", prediction.class_scores, cut)
+    labels = label_from_masks(prediction)
+    torch.testing.assert_close(labels.probs, maps.amax(0).clamp(max=1), atol=1e-5, rtol=1e-5)
+    assert torch.equal(labels.class_ids == 40, maps.amax(0) == 0)
 
 
 def test_no_masks_at_all() -> None:

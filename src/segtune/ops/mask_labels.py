@@ -37,7 +37,8 @@ def label_from_masks(
 ) -> PixelLabels:
     """Returns the winning class of every pixel by class score times mask probability, summed.
 
-    The probabilities are the sums before the shift, cut at 1.
+    The probabilities are the sums before the shift, cut at 1. A pixel that no mask votes for has
+    the class id K, which is none.
 
     Args:
         prediction: with `mask_logits` and one of `class_logits` and `class_scores`.
@@ -54,7 +55,7 @@ def label_from_masks(
         ids, probs = _at_resized(prediction, scores, shift, chunk)
     else:
         ids, probs = _at_original(prediction, scores, shift)
-    return PixelLabels(ids, probs.clamp(max=1))
+    return PixelLabels(ids.masked_fill(probs == 0, len(shift)), probs.clamp(max=1))
 
 
 def _at_original(
@@ -94,7 +95,8 @@ def _at_resized(
 def masks_at_resized(prediction: MaskPrediction, queries: Tensor) -> Tensor:
     """Returns mask probabilities (q, h, w), 0..1, of some queries at the resized image.
 
-    Bilinear to the model input, padding cut off, sigmoid.
+    Bilinear to the model input, padding cut off, sigmoid, and cut to 0 and 1 where the prediction
+    has a threshold.
 
     Args:
         queries: (Q,) bool.
@@ -107,7 +109,8 @@ def masks_at_resized(prediction: MaskPrediction, queries: Tensor) -> Tensor:
         part = slice(start, start + MASKS_AT_A_TIME)
         planes = bilinear(logits[part].float(), prediction.geometry.input_size)
         torch.sigmoid(planes[:, :height, :width], out=probs[part])
-    return probs
+    threshold = prediction.mask_threshold
+    return probs if threshold is None else (probs > threshold).float()
 
 
 def masks_at_original(prediction: MaskPrediction, queries: slice | list[int] | Tensor) -> Tensor:

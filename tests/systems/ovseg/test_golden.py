@@ -69,6 +69,7 @@ def test_ovseg(prompts):
             golden["in.mask_logits"],
             fused.geometry,
             prompts=system.mask_prompts,
+            objectness=torch.ones(len(golden["out.valid"])),
             importance=torch.ones(len(golden["out.valid"])),
         )
         assert torch.equal(looked.valid, golden["out.valid"].bool())
@@ -86,6 +87,10 @@ def test_ovseg(prompts):
             close(maps_of(prediction), expected[name], atol=1e-4)
             same_labels(maps_of(prediction), expected[name])
         close(maps_of(run(scores="clip")[1]), expected["semseg_clip_only"], atol=1e-4)
+        demo = run(weight=0.0, masks="best")[1]
+        close(maps_of(demo), expected["demo_clip_only"], atol=1e-4)
+        blank = expected["demo_clip_only"].amax(0) == 0
+        assert torch.equal(label_from_masks(demo).class_ids == len(words.embeds), blank)
 
 
 def zegformer_pair(golden):

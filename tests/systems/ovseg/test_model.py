@@ -128,6 +128,7 @@ def passes_of(system, pixels, masks):
         masks,
         Geometry(size, size, size),
         prompts=system.mask_prompts,
+        objectness=torch.ones(len(masks)),
         importance=torch.linspace(1, 0.1, len(masks)),
     ).num_passes
 

@@ -30,6 +30,7 @@ class OVSegConfig:
     fusion: Recipe = "ovseg"
     weight: float = 0.7  # of CLIP; 0.7 for, 0.6 else [P], PAS-20 0.45 [C]
     scores: Literal["both", "proposals", "clip"] = "both"  # whose opinion counts
+    masks: Literal["all", "best"] = "all"  # best: of each class, thresholded; the demo [C]
     seen: Literal["ignored", "vocabulary"] = "ignored"  # classes tagged "seen" are weighted apart
     gamma: float = 0.0  # taken off the maps of seen classes at the original size [Z]
     clip_templates: str = ""  # sentences for regions; "" takes those for the queries

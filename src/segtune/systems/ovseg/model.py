@@ -11,7 +11,6 @@ Unlike the released code, images with one mask or none work, and so do names of 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -31,27 +30,10 @@ from segtune.ops.fusion import (
 from segtune.systems.base import System, Targets, Words
 from segtune.systems.ovseg.config import OVSegConfig
 from segtune.systems.ovseg.loss import region_loss
-from segtune.systems.ovseg.prompts import LearnedWords, MaskPrompts, learned_word_embeds
+from segtune.systems.ovseg.prompts import LearnedWords, MaskPrompts
 from segtune.systems.ovseg.regions import Looked, RegionReader
-from segtune.types import Features, Geometry, MaskPrediction, Vocabulary
-from segtune.vocabulary.embeddings import embed_vocabulary
-from segtune.vocabulary.templates import read_templates
-
-
-@dataclass(frozen=True)
-class Rows:
-    """The words of a forward pass, as both stages are compared with them.
-
-    Attributes:
-        queries: (K, k), unit length, for the queries of the proposal network.
-        regions: (K, k), unit length, for what CLIP sees.
-        seen: (K,) bool, the classes that the proposal network was trained on; None where that
-            plays no part.
-    """
-
-    queries: Tensor
-    regions: Tensor
-    seen: Tensor | None
+from segtune.systems.ovseg.rows import RowReader, Rows
+from segtune.types import Features, Geometry, MaskPrediction
 
 
 class PromptedTwoStage(System):
@@ -84,7 +66,7 @@ class PromptedTwoStage(System):
                 self.prompts = LearnedWords(config, clip, dict(backbone.word_prompts))
         self.prompts.to(backbone.device)
         self.reader = RegionReader(clip, config)
-        self._rows: tuple[Words, tuple[int, ...], Rows] | None = None
+        self.rows = RowReader(backbone, config, self.prompts)
         self.train(False)
 
     @property
@@ -152,10 +134,19 @@ class PromptedTwoStage(System):
     def predict(
         self, features: Features, words: Words, geometries: Sequence[Geometry]
     ) -> list[MaskPrediction]:
-        """Returns masks with fused class scores, one prediction per image."""
+        """Returns masks with fused class scores, one prediction per image.
+
+        With `masks="best"` only masks stay that are the best of all for some class, and pixels
+        outside of them have no class. The released demo also adds the word "others" where only one
+        class is asked for; here that is a negative of the vocabulary.
+        """
         scores = self(features, words, geometries)
+        best_only = self.config.masks == "best"
+        if best_only and scores.shape[1]:
+            is_best = torch.zeros_like(scores).scatter_(1, scores.argmax(1, keepdim=True), 1.0)
+            scores = scores * is_best.any(2, keepdim=True)
         shift = None
-        if self.config.gamma and (seen := self._seen(words)) is not None:
+        if self.config.gamma and (seen := self.rows.seen(words)) is not None:
             shift = self.config.gamma * seen
         return [
             MaskPrediction(
@@ -163,6 +154,7 @@ class PromptedTwoStage(System):
                 mask_logits=logits,
                 class_scores=each,
                 class_shift=shift,
+                mask_threshold=self.config.threshold if best_only else None,
                 sum_at="resized",
             )
             for geometry, logits, each in zip(
@@ -180,34 +172,31 @@ class PromptedTwoStage(System):
         geometry: Geometry,
     ) -> Tensor:
         """Returns the class scores (Q, K) of one image."""
-        config = self.config
-        if config.scores == "proposals":
-            if class_logits is None:
+        p = None if class_logits is None else proposal_probs(class_logits)
+        if self.config.scores == "proposals":
+            if p is None:
                 raise SegtuneError(
                     f"{self.backbone.proposals.name} knows no words; use scores=both or scores=clip"
                 )
-            return proposal_probs(class_logits)
+            return p
+        sure = torch.ones(len(mask_logits), device=mask_logits.device)
+        importance = sure
+        if p is not None:
+            sure, importance = p.sum(1), p.amax(1)
+        elif objectness is not None:
+            sure = importance = objectness
+        if self.config.weight == 0 or self.config.scores == "clip":
+            importance = torch.ones_like(sure)
         looked = self.reader.look(
             pixels,
             mask_logits,
             geometry,
             prompts=self.mask_prompts,
-            importance=self._importance(class_logits, objectness, len(mask_logits)),
-            objectness=objectness,
+            objectness=sure,
+            importance=importance ** (1 - self.config.weight),
         )
         scores = self._fused(class_logits, objectness, looked, rows)
         return scores.masked_fill(looked.is_dropped[:, None], 0.0)
-
-    def _importance(
-        self, class_logits: Tensor | None, objectness: Tensor | None, num_masks: int
-    ) -> Tensor:
-        """Returns (Q,), 0..1: the most that CLIP could make out of the score of a mask."""
-        ones = torch.ones(num_masks, device=self.device)
-        if self.config.weight == 0 or self.config.scores == "clip":
-            return ones
-        if class_logits is not None:
-            return proposal_probs(class_logits).amax(1) ** (1 - self.config.weight)
-        return ones if objectness is None else objectness ** (1 - self.config.weight)
 
     def _fused(
         self,
@@ -237,66 +226,6 @@ class PromptedTwoStage(System):
                 class_logits, clip_logits, looked.valid, weight=weight, seen=rows.seen
             )
         return fuse_ovseg(class_logits, clip_logits, looked.valid, weight=weight)
-
-    # -- words ------------------------------------------------------------------------------------
-
-    def rows(self, words: Words) -> Rows:
-        """Returns the text rows of both stages; kept while neither words nor prompts change."""
-        learning = isinstance(self.prompts, LearnedWords) and torch.is_grad_enabled()
-        versions = tuple(parameter._version for parameter in self.prompts.parameters())
-        if not learning and self._rows is not None:
-            same_words, same_versions, rows = self._rows
-            usable = not rows.regions.is_inference() or torch.is_inference_mode_enabled()
-            if same_words is words and same_versions == versions and usable:
-                return rows
-        rows = self._make_rows(words)
-        if not learning:
-            self._rows = (words, versions, rows)
-        return rows
-
-    def _make_rows(self, words: Words) -> Rows:
-        given, clip = words.embeds, self.backbone.clip
-        queries = regions = given
-        came_with = dict(self.backbone.word_prompts)
-        if isinstance(self.prompts, LearnedWords):
-            regions = self.prompts(clip, self._names(words))
-        elif came_with:
-            regions = learned_word_embeds(clip, self._names(words), **came_with)
-        elif self.config.clip_templates:
-            vocabulary = words.vocabulary or Vocabulary.of(*self._first_names(words))
-            templates = read_templates(self.config.clip_templates)
-            regions = embed_vocabulary(self.backbone, vocabulary, templates)
-        if regions is not given and not self.config.clip_templates:
-            queries = regions if self.config.words_for == "both" else given
-        return Rows(queries, regions, self._seen(words))
-
-    def _names(self, words: Words) -> list[tuple[str, ...]]:
-        """Returns name and synonyms of the K classes, negatives included."""
-        if words.vocabulary is None:
-            return [(name,) for name in self._first_names(words)]
-        negatives = [(name,) for name in words.vocabulary.negatives]
-        return [concept.names for concept in words.vocabulary] + negatives
-
-    def _first_names(self, words: Words) -> tuple[str, ...]:
-        if len(words.names) != len(words.embeds):
-            raise SegtuneError(
-                f"{self.name} embeds class names in its own way and so needs them; pass "
-                "Words(..., names=...)"
-            )
-        return words.names
-
-    def _seen(self, words: Words) -> Tensor | None:
-        """Returns (K,) bool, the classes tagged "seen"; None where they play no part."""
-        if self.config.seen == "ignored" or words.vocabulary is None:
-            return None
-        ids = words.vocabulary.ids_in("seen")
-        if not ids:
-            return None
-        seen = torch.zeros(len(words.embeds), dtype=torch.bool, device=words.embeds.device)
-        seen[list(ids)] = True
-        return seen
-
-    # -- learning ---------------------------------------------------------------------------------
 
     def loss(self, features: Features, words: Words, targets: Targets) -> dict[str, Tensor]:
         """Returns {"loss_ce"}: which class the annotated regions show, among all words.

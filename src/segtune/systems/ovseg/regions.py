@@ -71,8 +71,8 @@ class RegionReader:
         geometry: Geometry,
         *,
         prompts: Tensor | None,
+        objectness: Tensor,
         importance: Tensor,
-        objectness: Tensor | None = None,
     ) -> Looked:
         """Returns the image embeddings of the masks of one image.
 
@@ -81,16 +81,15 @@ class RegionReader:
             mask_logits: (Q, h, w), unbounded, same frame.
             geometry: where the padding begins.
             prompts: (D, N, d) for blank patches; None leaves them as they are.
-            importance: (Q,), 0..1, the most that a mask can score.
-            objectness: (Q,), 0..1, for `min_objectness`; None takes `importance`.
+            objectness: (Q,), 0..1, how sure the proposals are that a mask is something.
+            importance: (Q,), 0..1, the most that a mask can score for any class.
         """
         image, probs = self._frame(pixels, mask_logits, geometry)
         masks = probs > self.config.threshold
         valid = masks.flatten(1).any(1)
         if self.recipe.empty == "full_image":
             valid = torch.ones_like(valid)
-        sure = importance if objectness is None else objectness
-        is_dropped = sure < self.config.min_objectness
+        is_dropped = objectness < self.config.min_objectness
         if self.config.min_score_mass:
             mass = importance * probs.flatten(1).mean(1)
             is_dropped = is_dropped | (mass < self.config.min_score_mass)
