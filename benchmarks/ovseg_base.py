@@ -6,8 +6,9 @@ Three questions of the paper (Liang et al., CVPR 2023): how far is a two-stage s
 bounds (section 3.1), what does adapting CLIP give and in which way (tables of MPT, FT and both),
 and which pairs should it learn from. Pairs come from 200 scenes of `train`, whose classes are all
 tagged seen; every score is over all 390 classes of `base` on scenes of --split. Mined words are the
-class names in captions (nouns by lexicon). Rates and epochs are the preset `tiny`
-(`train/pairs/recipe.py`), weight and threshold below; both were chosen on `val`, never on `test`.
+class names in captions (nouns by lexicon). Rates and epochs are the presets `tiny` and
+`tiny-prompts` (`train/pairs/recipe.py`), chosen on `val`, never on `test`; the weight of CLIP and
+the threshold of masks are OVSeg's.
 
 Each run leaves one JSON file under --out and is not repeated; several processes may share the work
 with other --seeds. A seed changes the order of pairs, the crops and fresh prompts; scenes and
@@ -37,7 +38,6 @@ from segtune.backbones.two_stage_files import load_proposals
 from segtune.data.formats import open_dataset
 from segtune.data.pairs import write_pairs
 from segtune.data.regions import named_regions
-from segtune.data.samples import Subset
 from segtune.engine.masks import LabelMasks, ProposedMasks
 from segtune.engine.mine import MineConfig, finish, mine
 from segtune.engine.stage import RegionStage
@@ -70,9 +70,10 @@ PAIR_SETS = {
     "proposals, 5 captions": "proposed masks, nouns of five captions",
 }
 DEFAULT_PAIRS = "proposals, 1 caption"
+PRESETS = {"ft": "tiny", "mpt": "tiny-prompts"}
 STYLES = ("crop", "mask", "cropmask")
 WEIGHT, THRESHOLD = 0.7, 0.4
-"""Of CLIP in the fusion, and of binary masks; OVSeg's values."""
+"""Of CLIP in the fusion, and of binary masks."""
 COLUMNS = ("mIoU", "mIoU(S)", "mIoU(U)")
 
 
@@ -113,8 +114,7 @@ class Bench:
         self.options, self.out = options, Path(options.out)
         self.clip = cast(ClipVit, load_backbone(options.clip))
         self.proposals = load_proposals(options.proposals) if options.proposals else None
-        dataset = open_dataset(WORLD, split=options.split)
-        self.scored: Dataset = Subset(dataset, range(min(options.images, len(dataset))))
+        self.scored = open_dataset(f"{WORLD}&length={options.images}", split=options.split)
         self.templates = read_templates(TEMPLATES)
 
     @cached_property
@@ -247,7 +247,7 @@ class Bench:
                 "model": model,
                 "pairs": str(self.pairs(row.pairs)),
                 "data": f"{WORLD}&length={self.options.scenes}&captions=5",
-                "stages": [{"mode": row.mode, "preset": "tiny", "depth": row.depth}],
+                "stages": [{"mode": row.mode, "preset": PRESETS[row.mode], "depth": row.depth}],
                 "text_template": TEXT,
                 "templates": TEMPLATES,
                 "short_side": SIZE,
