@@ -78,7 +78,7 @@ def test_a_started_run_needs_resume(recipe, tmp_path):
 
 def test_committed_recipes_are_valid():
     for path in sorted((ROOT / "recipes").rglob("*.yaml")):
-        if path.parent.name != "zoo":
+        if path.parent.name not in ("zoo", "ovseg"):  # those have readers and tests of their own
             assert isinstance(read_recipe(path), Recipe), path
 
 

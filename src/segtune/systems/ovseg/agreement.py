@@ -37,6 +37,7 @@ def labels_equal(a: Segmentation, b: Segmentation) -> float:
         SegtuneError: one of the two has no label map, or they are of different sizes.
 
     Example:
+        >>> import numpy as np
         >>> from segtune.types import Vocabulary
         >>> words = Vocabulary.of("sky", "sea")
         >>> labels = np.array([[0, 0, 1, 1]], dtype=np.int32)
