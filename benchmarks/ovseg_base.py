@@ -33,8 +33,8 @@ from common import machine, print_table
 
 from segtune.backbones.clip_vit import ClipVit
 from segtune.backbones.hub import load_backbone
+from segtune.backbones.proposal_files import load_proposals
 from segtune.backbones.two_stage import TwoStage
-from segtune.backbones.two_stage_files import load_proposals
 from segtune.data.formats import open_dataset
 from segtune.data.pairs import write_pairs
 from segtune.data.regions import named_regions
