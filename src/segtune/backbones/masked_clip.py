@@ -72,13 +72,19 @@ def region_embeds(
         prompts = None
     else:
         shown = shown_patches(masks, clip.patch_size)
-    run = _plain if path == "plain" else _fast
+
+    def run(pixels: Tensor, shown: Tensor) -> Tensor:
+        if path == "plain":
+            return _plain(clip, pixels, shown, prompts)
+        return _fast(clip, pixels, shown, known)
+
+    known = _known(clip, prompts, clip.grid(*pixels.shape[-2:])) if path == "fast" else []
     if torch.is_grad_enabled():
-        return run(clip, pixels, shown, prompts)
+        return run(pixels, shown)
     # Regions with about equally many patches go together: queries are padded to the most of them.
     order = shown.sum(1).argsort(stable=True)
     chunks = order.split(AT_ONCE.get(pixels.device.type, len(order)))
-    parts = [run(clip, pixels[rows], shown[rows], prompts) for rows in chunks]
+    parts = [run(pixels[rows], shown[rows]) for rows in chunks]
     return torch.cat(parts)[order.argsort()]
 
 
@@ -170,64 +176,94 @@ class _Rows:
         return cls(own, torch.where(own, number, prompt), queries, places)
 
 
-def _fast(clip: ClipVit, pixels: Tensor, shown: Tensor, prompts: Tensor | None) -> Tensor:
+@dataclass(frozen=True)
+class _Known:
+    """What blank patches are at the input of a prompted block, the same for all regions.
+
+    Attributes:
+        tokens: (N, d).
+        query, key, value: (N, d), their projections; no query where none asks for the output.
+    """
+
+    tokens: Tensor
+    query: Tensor | None
+    key: Tensor
+    value: Tensor
+
+
+def _known(clip: ClipVit, prompts: Tensor | None, grid: tuple[int, int]) -> list[_Known]:
+    """Returns one entry per prompted block, D of them."""
+    if prompts is None:
+        return []
+    spread = prompts.expand(-1, grid[0] * grid[1], -1)
+    entered = [clip.enter(spread[:1], grid)[0, 1:], *spread[1:]]  # D x (N, d)
+    known = []
+    for index, tokens in enumerate(entered):
+        layer = clip.layer(index)
+        attention, normed = layer.self_attn, layer.layer_norm1(tokens)
+        goes_on = index == len(entered) - 1 < clip.num_layers - 1
+        query = attention.q_proj(normed) if goes_on else None
+        known.append(_Known(tokens, query, attention.k_proj(normed), attention.v_proj(normed)))
+    return known
+
+
+def _fast(clip: ClipVit, pixels: Tensor, shown: Tensor, known: list[_Known]) -> Tensor:
     """Returns (R, k) without the work that the module docstring lists."""
-    grid = clip.grid(*pixels.shape[-2:])
-    tokens = clip.enter(clip.patches(pixels), grid)  # (R, 1 + N, d)
-    depth = 0 if prompts is None else len(prompts)
-    if prompts is not None:
+    tokens = clip.enter(clip.patches(pixels), clip.grid(*pixels.shape[-2:]))  # (R, 1 + N, d)
+    if known:
         rows = _Rows.of(shown)
         own = tokens[rows.own]  # (T, d)
-        for index, prompt in enumerate(_prompt_tokens(clip, prompts, grid)):
+        for index, blank in enumerate(known):
             if index == clip.num_layers - 1:
-                return clip.to_joint(_last_prompted(clip.layer(index), own, prompt, rows))
-            if index < depth - 1:
-                own = _prompted_own(clip.layer(index), own, prompt, rows)
+                return clip.to_joint(_last_prompted(clip.layer(index), own, blank, rows))
+            if blank.query is None:
+                own = _prompted_own(clip.layer(index), own, blank, rows)
             else:
-                tokens = _prompted_all(clip.layer(index), own, prompt, rows)
-    for index in range(depth, clip.num_layers - 1):
+                tokens = _prompted_all(clip.layer(index), own, blank, rows)
+    for index in range(len(known), clip.num_layers - 1):
         tokens = clip.block(index, tokens)
     return clip.to_joint(_last(clip.layer(clip.num_layers - 1), tokens))
 
 
-def _prompt_tokens(clip: ClipVit, prompts: Tensor, grid: tuple[int, int]) -> list[Tensor]:
-    """Returns D x (N, d): what blank patches are at the inputs of the first D blocks."""
-    spread = prompts.expand(-1, grid[0] * grid[1], -1)
-    return [clip.enter(spread[:1], grid)[0, 1:], *spread[1:]]
-
-
-def _prompted_own(layer: Any, own: Tensor, prompt: Tensor, rows: _Rows) -> Tensor:
+def _prompted_own(layer: Any, own: Tensor, blank: _Known, rows: _Rows) -> Tensor:
     """Runs a block after which blank patches are replaced again: (T, d) to (T, d)."""
-    attention, normed = layer.self_attn, layer.layer_norm1(torch.cat([own, prompt]))
-    query = F.embedding(rows.queries, attention.q_proj(normed[: len(own)]))  # (R, Q, d)
-    key = F.embedding(rows.source, attention.k_proj(normed))  # (R, 1 + N, d)
-    value = F.embedding(rows.source, attention.v_proj(normed))
+    attention, normed = layer.self_attn, layer.layer_norm1(own)
+    query = F.embedding(rows.queries, attention.q_proj(normed))  # (R, Q, d)
+    key, value = _keys_values(attention, normed, blank, rows)
     mixed = _mix(attention, query, key, value).flatten(0, 1)  # (R * Q, d)
     own = own + attention.out_proj(mixed[rows.places])
     return own + layer.mlp(layer.layer_norm2(own))
 
 
-def _prompted_all(layer: Any, own: Tensor, prompt: Tensor, rows: _Rows) -> Tensor:
+def _prompted_all(layer: Any, own: Tensor, blank: _Known, rows: _Rows) -> Tensor:
     """Runs the last block whose blank patches are known at its input: (T, d) to (R, 1 + N, d)."""
-    attention, given = layer.self_attn, torch.cat([own, prompt])
-    normed = layer.layer_norm1(given)
-    query, key, value = (
-        F.embedding(rows.source, projection(normed))  # (R, 1 + N, d)
-        for projection in (attention.q_proj, attention.k_proj, attention.v_proj)
-    )
-    tokens = F.embedding(rows.source, given) + attention.out_proj(
-        _mix(attention, query, key, value)
-    )
+    attention, normed = layer.self_attn, layer.layer_norm1(own)
+    assert blank.query is not None
+    query = _filled(attention.q_proj(normed), blank.query, rows)
+    key, value = _keys_values(attention, normed, blank, rows)
+    tokens = _filled(own, blank.tokens, rows)
+    tokens = tokens + attention.out_proj(_mix(attention, query, key, value))
     return tokens + layer.mlp(layer.layer_norm2(tokens))
 
 
-def _last_prompted(layer: Any, own: Tensor, prompt: Tensor, rows: _Rows) -> Tensor:
+def _last_prompted(layer: Any, own: Tensor, blank: _Known, rows: _Rows) -> Tensor:
     """Runs the last block of the tower, where it has prompts, for the class token: (R, d)."""
-    attention, normed = layer.self_attn, layer.layer_norm1(torch.cat([own, prompt]))
-    key = F.embedding(rows.source, attention.k_proj(normed))  # (R, 1 + N, d)
-    value = F.embedding(rows.source, attention.v_proj(normed))
-    first = rows.queries[:, 0]
+    normed, first = layer.layer_norm1(own), rows.queries[:, 0]
+    key, value = _keys_values(layer.self_attn, normed, blank, rows)
     return _class_token(layer, own[first], normed[first], key, value)
+
+
+def _keys_values(
+    attention: Any, normed: Tensor, blank: _Known, rows: _Rows
+) -> tuple[Tensor, Tensor]:
+    """Returns the keys and values of all places, each (R, 1 + N, d)."""
+    key = _filled(attention.k_proj(normed), blank.key, rows)
+    return key, _filled(attention.v_proj(normed), blank.value, rows)
+
+
+def _filled(own: Tensor, blank: Tensor, rows: _Rows) -> Tensor:
+    """Returns (R, 1 + N, d): (T, d) own rows in their places, (N, d) prompts in the others."""
+    return F.embedding(rows.source, torch.cat([own, blank]))
 
 
 def _last(layer: Any, tokens: Tensor) -> Tensor:
