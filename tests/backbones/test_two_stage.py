@@ -9,10 +9,12 @@ from segtune.backbones.clip_vit import random_clip_vit
 from segtune.backbones.hub import load_backbone
 from segtune.backbones.maskformer_files import save_maskformer
 from segtune.backbones.maskformer_keys import state_to_official
+from segtune.backbones.proposal_files import load_proposals
 from segtune.backbones.proposals import Proposals
 from segtune.backbones.two_stage import TwoStage
 from segtune.errors import WeightsError
 from segtune.segmenter import Segmenter
+from segtune.systems.ovseg.config import configure
 from tests.backbones.test_hub import _official
 from tests.pairs import tiny_maskformer, tiny_two_stage
 
@@ -183,3 +185,14 @@ def test_words_are_those_of_the_clip(tiny_pair, tiny_clip):
     tokens = tiny_pair.tokenize(["dog", "grass"])
     assert torch.equal(tokens, tiny_clip.tokenize(["dog", "grass"]))
     assert torch.equal(tiny_pair.encode_text(tokens), tiny_clip.encode_text(tokens))
+
+
+def test_the_bundled_pair():
+    pair = load_backbone("ovseg-tiny", device="cpu")
+    assert (pair.name, pair.kind, pair.recipe) == ("ovseg-tiny", "two-stage", "ovseg")
+    assert pair.proposals.fingerprint == load_proposals("maskformer-tiny").fingerprint
+    assert pair.clip.name == "clip-vit-tiny"
+    by_parts = load_backbone("maskformer-tiny+clip-vit-tiny", device="cpu")
+    assert by_parts.fingerprint == pair.fingerprint
+    assert pair.dense_size == by_parts.dense_size == 256
+    assert configure("two-stage", pair).weight == pair.settings["weight"]

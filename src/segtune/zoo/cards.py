@@ -34,7 +34,7 @@ class Card:
         expected: protocol -> published or measured score, in percent.
         hub_id: Hugging Face repository; None for a bundled model.
         folder: name inside `segtune/zoo`; None for a public model.
-        weights_file: file that holds the weights.
+        weights_file: file that holds the weights, or names the models of a pair.
         sha256: of the weights file; None where the hub's own revision check is relied on.
         dense_size: shorter side in pixels for dense prediction; None takes the input size.
     """
@@ -140,6 +140,20 @@ BUNDLED = (
         dense_size=256,
         folder="maskformer-tiny",
         sha256="6614453bb86549004723bfce8929b8f692ad79749e807021dbf2ffb4e428b125",
+    ),
+    Card(
+        name="ovseg-tiny",
+        kind="two-stage",
+        source="maskformer-tiny, clip-vit-tiny; settings chosen on synthetic:base val",
+        licence="Apache-2.0",
+        input_size=(256, 256),
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        expected=(("synthetic:base test 256 px, 100 scenes, mIoU over all 390 words", 0.0),),
+        dense_size=256,
+        folder="ovseg-tiny",
+        weights_file="config.json",
+        sha256="33512c7b2714ce3da442e958ed96e8e846102835eb626bb77d74fd40946a37da",
     ),
 )
 
