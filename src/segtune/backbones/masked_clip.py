@@ -196,6 +196,8 @@ def _known(clip: ClipVit, prompts: Tensor | None, grid: tuple[int, int]) -> list
     if prompts is None:
         return []
     spread = prompts.expand(-1, grid[0] * grid[1], -1)
+    if not torch.is_grad_enabled():  # iterated views of a parameter would still ask for gradients
+        spread = spread.detach()
     entered = [clip.enter(spread[:1], grid)[0, 1:], *spread[1:]]  # D x (N, d)
     known = []
     for index, tokens in enumerate(entered):
