@@ -75,7 +75,7 @@ def _loop(image, probs, config):
     return torch.stack(pixels), torch.stack(masks), torch.tensor(boxes)
 
 
-@pytest.mark.parametrize("at_once", [1, 32])
+@pytest.mark.parametrize("way", ["one by one", "together"])
 @pytest.mark.parametrize(
     "changes",
     [
@@ -90,8 +90,9 @@ def _loop(image, probs, config):
     ],
     ids=str,
 )
-def test_same_as_one_region_at_a_time(changes, at_once, monkeypatch):
-    monkeypatch.setitem(module.AT_ONCE, "cpu", at_once)
+def test_same_as_one_region_at_a_time(changes, way, monkeypatch):
+    if way == "together":
+        monkeypatch.setattr(module, "_cut_one_by_one", module._cut_together)
     image, probs = _scene()
     config = replace(OVSEG, **{"size": 32} | changes)
     cut = _cut(image, probs, config)

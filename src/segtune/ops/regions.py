@@ -19,14 +19,17 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from segtune.errors import SegtuneError
-from segtune.ops.boxes import cell_weights
+from segtune.ops.axis_resize import Resize, axis_matrix, axis_taps
 from segtune.ops.resize import bilinear
 
 AT_ONCE = {"cpu": 1}
-"""Device -> regions that are resized together, in the box around all of them; others take 32."""
+"""Device -> regions that `_cut_together` takes at once; others take 32."""
+BLOCK = 32
+"""Columns of a region that are resized together on processors."""
 LARGEST_PROBABILITY = 1 - 2**-24
 """The last float32 below one; a mask of certain pixels has finite logits with it."""
 
@@ -58,7 +61,7 @@ class RegionConfig:
     expand_ratio: float = 1.0
     matting: bool = False
     size: int = 224
-    resize: Literal["bicubic", "bilinear", "roi_align"] = "bicubic"
+    resize: Resize = "bicubic"
     box: Literal["half_open", "zegformer"] = "half_open"
     empty: Literal["skip", "full_image"] = "skip"
 
@@ -126,26 +129,26 @@ def cut_regions(
         >>> cut.valid.tolist(), cut.boxes_px.tolist(), tuple(cut.pixels.shape)
         ([False, True], [[3, 2, 9, 5]], (1, 3, 4, 4))
     """
-    probs = mask_probs.to(image.dtype)
-    inside = probs > config.threshold
-    valid = inside.flatten(1).any(1) | (config.empty == "full_image")
-    probs, inside = probs[valid], inside[valid]
+    rows = mask_probs.amax(2) > config.threshold  # (Q, H), touched
+    valid = rows.any(1) | (config.empty == "full_image")
+    if not bool(valid.all()):
+        mask_probs, rows = mask_probs[valid], rows[valid]
     normal, shift = (255 * image.new_tensor(values)[:, None, None] for values in (std, mean))
     picture = (image - shift) / normal
     paint = (_fill(image, config, shift) - shift) / normal  # (3, 1, 1)
     size = (image.shape[1], image.shape[2])
     if config.style == "mask":
-        boxes = _whole(len(probs), size, image.device)
-        masks = _mask_at_region_size(probs, config)
+        boxes = _whole(len(rows), size, image.device)
+        masks = _mask_at_region_size(mask_probs.to(image.dtype), config)
         squashed = bilinear(picture, (config.size, config.size))
         if config.resize == "bicubic":
-            squashed = _resized(picture, None, _whole(1, size, image.device), config, paint)[0]
+            squashed = _resized(picture, _whole(1, size, image.device), config)[0]
         return Regions(_painted(squashed, masks[:, None], paint), masks, valid, boxes)
-    boxes = _boxes(inside, config)
-    weights = probs if config.matting else inside.to(image.dtype)
-    masks = _nearest(weights, boxes, config.size)
-    shown = weights if config.style == "cropmask" else None
-    return Regions(_resized(picture, shown, boxes, config, paint), masks, valid, boxes)
+    boxes = _boxes(mask_probs, rows, config)
+    learns = torch.is_grad_enabled() and (image.requires_grad or mask_probs.requires_grad)
+    is_sparse = image.device.type == "cpu" and config.resize != "roi_align" and not learns
+    cut = _cut_one_by_one if is_sparse else _cut_together
+    return Regions(*cut(picture, mask_probs, boxes, config, paint), valid, boxes)
 
 
 def _fill(image: Tensor, config: RegionConfig, mean: Tensor) -> Tensor:
@@ -174,19 +177,27 @@ def _whole(count: int, size: tuple[int, int], device: torch.device) -> Tensor:
     return torch.tensor([[0, 0, size[1], size[0]]], device=device).repeat(count, 1)
 
 
-def _boxes(inside: Tensor, config: RegionConfig) -> Tensor:
-    """Returns (R, 4) int64 boxes of (R, H, W) bool masks."""
-    columns, rows = inside.any(1).int(), inside.any(2).int()  # (R, W), (R, H)
-    size = (rows.shape[1], columns.shape[1])
-    x1, y1 = columns.argmax(1), rows.argmax(1)  # the first of equal values
-    x2, y2 = size[1] - columns.flip(1).argmax(1), size[0] - rows.flip(1).argmax(1)
+def _boxes(mask_probs: Tensor, rows: Tensor, config: RegionConfig) -> Tensor:
+    """Returns (R, 4) int64 boxes of (R, H, W) masks that touch the rows (R, H)."""
+    size = (mask_probs.shape[1], mask_probs.shape[2])
+    some, (y1, y2) = rows.any(1), _ends(rows)
+    columns = rows.new_zeros(len(rows), size[1])
+    for column, probs, top, bottom in zip(columns, mask_probs, y1, y2, strict=True):
+        torch.gt(probs[top:bottom].amax(0), config.threshold, out=column)
+    x1, x2 = _ends(columns)
     boxes = torch.stack([x1, y1, x2, y2], 1)
     if config.box == "zegformer":
         boxes[:, 2:] -= 1
     if config.expand_ratio != 1:
         boxes = _expanded(boxes, config.expand_ratio, size)
-    nothing = ~inside.flatten(1).any(1) | (boxes[:, 2:] <= boxes[:, :2]).any(1)
+    nothing = ~some | (boxes[:, 2:] <= boxes[:, :2]).any(1)
     return torch.where(nothing[:, None], _whole(len(boxes), size, boxes.device), boxes)
+
+
+def _ends(touched: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns the first place of (R, L) bool that is touched, and the one after the last."""
+    places = touched.int()
+    return places.argmax(1), places.shape[1] - places.flip(1).argmax(1)  # the first of equals
 
 
 def _expanded(boxes: Tensor, ratio: float, size: tuple[int, int]) -> Tensor:
@@ -198,23 +209,18 @@ def _expanded(boxes: Tensor, ratio: float, size: tuple[int, int]) -> Tensor:
     return torch.cat([centre - half, centre + half], 1).trunc().long().clamp(min=0).minimum(limit)
 
 
-# -- resize -----------------------------------------------------------------------------------
+# -- cut and resize --------------------------------------------------------------------------
 
 
-def _nearest(masks: Tensor, boxes: Tensor, size: int) -> Tensor:
-    """Returns (R, S, S): the pixels of (R, H, W) masks at floor(i * side / S) of their boxes."""
-    step = torch.arange(size, device=masks.device, dtype=torch.float32)
-    start, side = boxes[:, :2], boxes[:, 2:] - boxes[:, :2]
-    offsets = (step * (side[..., None].float() / size)).long()  # (R, 2, S)
-    at = offsets.minimum(side[..., None] - 1) + start[..., None]
-    return masks[torch.arange(len(masks))[:, None, None], at[:, 1, :, None], at[:, 0, None]]
+def _cut_together(
+    picture: Tensor, mask_probs: Tensor, boxes: Tensor, config: RegionConfig, paint: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Returns the pixels (R, 3, S, S) and masks (R, S, S) of regions, many at a time.
 
-
-def _resized(
-    picture: Tensor, shown: Tensor | None, boxes: Tensor, config: RegionConfig, paint: Tensor
-) -> Tensor:
-    """Returns (R, 3, S, S) of a (3, H, W) picture, painted over where (R, H, W) `shown` is 0."""
-    regions = picture.new_empty(len(boxes), 3, config.size, config.size)
+    Regions are resized together by both matrices, in the box around all of them.
+    """
+    size = config.size
+    regions = picture.new_empty(len(boxes), len(picture), size, size)
     # A mean of bilinear samples reads one pixel beside the box.
     margin = 1 if config.resize == "roi_align" else 0
     limit = boxes.new_tensor([picture.shape[2], picture.shape[1]])
@@ -226,43 +232,72 @@ def _resized(
         last = (part[:, 2:].amax(0) + margin).minimum(limit)
         (x1, y1), (x2, y2) = first.tolist(), last.tolist()
         window = picture[:, y1:y2, x1:x2]
-        if shown is not None:
-            window = _painted(window, shown[rows, None, y1:y2, x1:x2], paint)
-        along_x = _weights(part[:, 0] - x1, part[:, 2] - x1, x2 - x1, config)[:, None]
-        along_y = _weights(part[:, 1] - y1, part[:, 3] - y1, y2 - y1, config)[:, None]
-        regions[rows] = along_y.to(picture.dtype) @ window @ along_x.to(picture.dtype).mT
-    return regions
+        if config.style == "cropmask":
+            weights = _weights_of(mask_probs[rows, None, y1:y2, x1:x2], config)
+            window = _painted(window, weights, paint)
+        regions[rows] = _resized(window, part - part.new_tensor([x1, y1, x1, y1]), config)
+    at = _nearest(boxes, size)  # (R, 2, S)
+    points = torch.arange(len(boxes), device=at.device)[:, None, None]
+    return regions, _weights_of(mask_probs[points, at[:, 1, :, None], at[:, 0, None]], config)
 
 
-def _weights(start: Tensor, end: Tensor, length: int, config: RegionConfig) -> Tensor:
-    """Returns (R, S, length): the weights of pixels in each pixel of a region, along one axis."""
-    if config.resize == "roi_align":
-        corner, side = start.float() - 0.5, (end - start).float()
-        return cell_weights(corner, side, config.size, length, -1)
-    at = torch.arange(config.size, device=start.device, dtype=torch.float32) + 0.5
-    at = at * ((end - start).float() / config.size)[:, None] - 0.5  # (R, S), from the start
-    left = at.floor()
-    weights, offsets = _bicubic(at - left) if config.resize == "bicubic" else _linear(at - left)
-    places = left.long()[..., None] + offsets  # (R, S, taps)
-    last = (end - start - 1)[:, None, None]
-    places = places.clamp(min=0).minimum(last) + start[:, None, None]
-    return weights.new_zeros(*at.shape, length).scatter_add_(2, places, weights)
+def _cut_one_by_one(
+    picture: Tensor, mask_probs: Tensor, boxes: Tensor, config: RegionConfig, paint: Tensor
+) -> tuple[Tensor, Tensor]:
+    """`_cut_together` for processors, which would multiply by zeros for most of the time.
+
+    R_y has a few weights per row, so the rows of the box are summed by them; the rows of the three
+    channels lie below each other. Of R_x, few columns of the region read few columns of the box.
+    """
+    size, channels = config.size, len(picture)
+    regions = picture.new_empty(len(boxes), channels * size, size)
+    masks = picture.new_empty(len(boxes), size, size)
+    sides = boxes[:, 2:] - boxes[:, :2]
+    origin = torch.zeros_like(boxes[:, 0])
+    columns, weights_x = axis_taps(origin, sides[:, 0], size, config.resize)  # (R, S, taps)
+    rows, weights_y = axis_taps(origin, sides[:, 1], size, config.resize)
+    below = sides[:, 1, None, None, None] * torch.arange(channels)[:, None, None]
+    rows = (rows[:, None] + below).flatten(1, 2)  # (R, 3 * S, taps)
+    weights_y = weights_y.to(picture.dtype).repeat(1, channels, 1)
+    blocks = torch.arange(size).split(BLOCK)
+    starts = columns[:, [int(block[0]) for block in blocks], 0].tolist()
+    ends = (columns[:, [int(block[-1]) for block in blocks], -1] + 1).tolist()
+    is_mean = not bool(paint.any())
+    for index, (x1, y1, x2, y2) in enumerate(boxes.tolist()):
+        window = picture[:, y1:y2, x1:x2]
+        weights = _weights_of(mask_probs[index, y1:y2, x1:x2], config)
+        masks[index] = F.interpolate(weights[None, None], (size, size), mode="nearest")[0, 0]
+        if config.style == "cropmask":
+            window = window * weights if is_mean else _painted(window, weights, paint)
+        lines = window.reshape(-1, x2 - x1)  # (3 * h, w)
+        lines = F.embedding_bag(rows[index], lines, mode="sum", per_sample_weights=weights_y[index])
+        along_x = lines.new_zeros(size, x2 - x1)
+        along_x.scatter_add_(1, columns[index], weights_x[index].to(lines.dtype))
+        for block, start, end in zip(blocks, starts[index], ends[index], strict=True):
+            to, read = slice(int(block[0]), int(block[-1]) + 1), slice(start, end)
+            torch.mm(lines[:, read], along_x[to, read].T, out=regions[index, :, to])
+    return regions.unflatten(1, (channels, size)), masks
 
 
-def _linear(t: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the weights (..., 2) of two neighbours, and their offsets, at `t` behind the left."""
-    return torch.stack([1 - t, t], -1), torch.arange(2, device=t.device)
+def _weights_of(probs: Tensor, config: RegionConfig) -> Tensor:
+    """Returns how much pixels show, float: 1 above the threshold, or the probability."""
+    if config.matting:
+        return probs.float()
+    # Much faster than comparing, then converting.
+    return (probs.float() - config.threshold).ceil_().clamp_(min=0)
 
 
-def _bicubic(t: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the weights (..., 4) of four neighbours, and their offsets (Keys 1981, a = -0.75)."""
-    a = -0.75
+def _nearest(boxes: Tensor, size: int) -> Tensor:
+    """Returns (R, 2, S), the x and y of pixels at floor(i * side / S) of boxes."""
+    step = torch.arange(size, device=boxes.device, dtype=torch.float32)
+    start, side = boxes[:, :2, None], (boxes[:, 2:] - boxes[:, :2])[..., None]
+    return (step * (side.float() / size)).long().minimum(side - 1) + start
 
-    def near(x: Tensor) -> Tensor:
-        return ((a + 2) * x - (a + 3)) * x * x + 1
 
-    def far(x: Tensor) -> Tensor:
-        return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
-
-    weights = torch.stack([far(t + 1), near(t), near(1 - t), far(2 - t)], -1)
-    return weights, torch.arange(-1, 3, device=t.device)
+def _resized(window: Tensor, boxes: Tensor, config: RegionConfig) -> Tensor:
+    """Returns boxes (R, 4) of a window (3, h, w), or of one each (R, 3, h, w), as (R, 3, S, S)."""
+    height, width = window.shape[-2:]
+    size, kind = config.size, config.resize
+    along_x = axis_matrix(boxes[:, 0], boxes[:, 2], size, width, kind)[:, None].to(window.dtype)
+    along_y = axis_matrix(boxes[:, 1], boxes[:, 3], size, height, kind)[:, None].to(window.dtype)
+    return along_y @ window @ along_x.mT
