@@ -79,7 +79,7 @@ def test_a_checkpoint_of_simbaseline_brings_its_words(clip, tmp_path, prefix):
     assert torch.equal(pair.word_prompts["prefix"], words)
     assert pair.word_prompts["suffix"].shape == (0, 64)
     only_regions = prefix.startswith("_region")
-    assert pair.settings == ({"words_for": "regions"} if only_regions else {})
+    assert pair.settings == {"words_for": "regions" if only_regions else "both"}
 
 
 def test_zegformer_has_no_clip_in_its_file_and_is_paired_with_one(clip, tmp_path):

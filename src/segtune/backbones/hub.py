@@ -184,7 +184,7 @@ def _from_folder(
         return load_two_stage(path, tokenizer=tokenizer)
     if kind in PROPOSAL_TYPES:
         raise WeightsError(
-            f"{path} proposes masks and names none; pair it with the CLIP it was trained with: "
+            f"{card.name if card else path} proposes masks and names none; pair it with the CLIP it was trained with: "
             f"--model {card.name if card else path}+CLIP"
         )
     if kind in SAM_TYPES:

@@ -116,7 +116,9 @@ def two_stage_from_official(
     words, for_regions = _word_prompts(state)
     is_ovseg = not words and not any("region_clip_adapter." in key for key in state)
     on_resnet = isinstance(proposals.config.image_encoder, ResNetConfig)
-    settings: dict[str, Any] = RESNET_SETTINGS if is_ovseg and on_resnet else {}
+    settings: dict[str, Any] = dict(RESNET_SETTINGS) if is_ovseg and on_resnet else {}
+    if words:
+        settings["words_for"] = "regions" if for_regions else "both"
     return TwoStage(
         proposals,
         clip,
@@ -124,7 +126,7 @@ def two_stage_from_official(
         recipe="ovseg" if is_ovseg else "simbaseline",
         word_prompts=words,
         dense_size=RESNET_SIZE if is_ovseg and on_resnet else None,
-        settings=settings | ({"words_for": "regions"} if for_regions else {}),
+        settings=settings,
     )
 
 

@@ -75,6 +75,9 @@ SIMBASELINE = OVSegConfig(
     weight=0.8,  # COCO-Stuff; 0.7 VOC; cross-dataset see the docs [S]
     seen="vocabulary",
     learns="words",
+    # The paper then trains the proposals on the learned words [S]; a fit leaves them frozen, and
+    # queries lose classes whose words changed. Files whose words were learned for both say so.
+    words_for="regions",
 )
 ZEGFORMER = OVSegConfig(
     regions="zegformer",
