@@ -33,7 +33,7 @@ DUSK = "0001TP"
 SYSTEMS = ("coop", "locn", "spaprompt", "semprompt", "ssprompt")
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Runs what is missing and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("camvid", help="folder of CamVid")
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, help="scored frames, evenly spread; default: all")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--json", type=Path, help="also write the table here")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
     model = load(options.model)

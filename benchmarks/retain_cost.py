@@ -94,7 +94,7 @@ def measure(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     }
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Prints one table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", choices=SIDES, default="seem-tiny")
@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int)
     parser.add_argument("--json", type=Path, help="also write the table here")
     parser.add_argument("--peak", choices=MODES, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
     if options.peak:

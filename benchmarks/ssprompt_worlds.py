@@ -104,7 +104,7 @@ class Data:
         return self._worlds[name]
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Runs what is missing and prints a table per world."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
@@ -120,7 +120,7 @@ def main() -> None:
     parser.add_argument("--retention", choices=RETENTION, default="all", help="words of base")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--json", type=Path, help="also write the table here")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
     model, data = load(options.model), Data(options)

@@ -24,13 +24,15 @@ from segtune.vocabulary.builtin import builtin
 
 @dataclass(frozen=True)
 class Sizes:
-    """Both networks, the image, and the vocabularies with how many of their words are encoded."""
+    """Both networks, the image, the vocabularies with how many of their words are encoded, and the
+    parts whose memory is measured, each in two processes of its own."""
 
     maskformer: MaskFormerConfig
     clip: Mapping[str, int]
     geometry: Geometry
     vocabularies: Mapping[int, int]
     templates: str
+    memory_of: tuple[str, ...]
 
 
 FULL = Sizes(
@@ -41,6 +43,7 @@ FULL = Sizes(
     Geometry((480, 640), (640, 853), (640, 864)),
     {150: 15, 847: 15},
     "vild_14",
+    ("labels", "image"),
 )
 QUICK = Sizes(
     MaskFormerConfig(
@@ -55,6 +58,7 @@ QUICK = Sizes(
     Geometry((48, 70), (64, 93), (64, 96)),
     {150: 10, 847: 10},
     "single",
+    ("labels",),
 )
 
 

@@ -167,7 +167,7 @@ def measure(
         for part in PARTS:
             scale = case.scale if part == "text" else 1
             memory = None
-            if part in ("labels", "image"):
+            if part in sizes.memory_of:
                 printed = in_fresh_process(
                     __file__, *options, "--memory-of", part, way, str(classes)
                 )

@@ -12,10 +12,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 import two_stage_case
 import two_stage_cost
 
-MEASURED = ("labels", "image")
-"""Parts whose peak memory is measured."""
-
-
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     file = tmp_path_factory.mktemp("cost") / "cost.json"
@@ -30,7 +26,7 @@ def test_every_part_is_measured_both_ways(report):
     assert keys == {(part, way, k) for part in parts for way in ways for k in classes}
     for row in report["rows"]:
         assert row["seconds"] > 0
-        if row["part"] in MEASURED and sys.platform == "linux":
+        if row["part"] in two_stage_case.QUICK.memory_of and sys.platform == "linux":
             assert row["memory_bytes"] >= 0
 
 
