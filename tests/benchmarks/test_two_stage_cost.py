@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 import two_stage_case
 import two_stage_cost
 
+
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     file = tmp_path_factory.mktemp("cost") / "cost.json"
