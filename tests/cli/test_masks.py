@@ -105,8 +105,9 @@ def test_what_is_refused(
     _write(Path("masks/0.png"), (32, 40))
     _write(Path("masks/1.png"), (32, 40), empty=True)
     _write(Path("small.png"), (20, 30))
-    outcome = run("segment", photos / "a.png", *words, "--model", model_folder)
+    outcome = run("segment", photos / "a.png", *words, "--model", model_folder, "--out", "out")
     is_refused(outcome, expected)
+    assert not Path("out").exists()  # nothing half written
 
 
 def test_empty_masks_can_be_skipped(run: Run, photos: Path, model_folder: str) -> None:

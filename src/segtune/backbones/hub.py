@@ -183,9 +183,10 @@ def _from_folder(
 
         return load_two_stage(path, tokenizer=tokenizer)
     if kind in PROPOSAL_TYPES:
+        shown = card.name if card else path
         raise WeightsError(
-            f"{card.name if card else path} proposes masks and names none; pair it with the CLIP it was trained with: "
-            f"--model {card.name if card else path}+CLIP"
+            f"{shown} proposes masks and names none; pair it with the CLIP it was trained with: "
+            f"--model {shown}+CLIP"
         )
     if kind in SAM_TYPES:
         from segtune.backbones.sam_files import load_sam

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -97,10 +98,12 @@ def write_answers(
         vocabulary,
         concepts=tuple(replace(c, color=rgb) for c, rgb in zip(vocabulary, colors, strict=True)),
     )
+    answers = iter(answers)
+    first = list(islice(answers, 1))  # before anything is written, which bad input should not be
     write_vocabulary(folder / "vocabulary.json", coloured)
     written = [folder / "vocabulary.json"]
     results: Iterable[tuple[str, Segmentation]]
-    results = _written_pictures(answers, formats, folder, vocabulary, colors)
+    results = _written_pictures(chain(first, answers), formats, folder, vocabulary, colors)
     if {"coco", "panoptic"} <= set(formats):
         results = list(results)  # read twice
     names = relative_names(images)

@@ -1,0 +1,163 @@
+"""Answering every image of `segtune segment`, and counting what was found on the way."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from segtune.cli.clicks import Pointing
+from segtune.cli.images import ImageFile
+from segtune.cli.outputs import Answer
+from segtune.cli.tables import percent
+from segtune.data.images import read_image
+from segtune.data.masks_in import read_masks, without_empty
+from segtune.errors import DataError, SegtuneError
+from segtune.pointing import painted
+from segtune.prompts import Prompts
+from segtune.segmenter import Segmenter
+from segtune.systems.base import System
+from segtune.types import Resolution, Sample, Segmentation, Task, Vocabulary
+
+
+@dataclass
+class Job:
+    """What to do with every image, and what was found on the way.
+
+    Attributes:
+        vocabulary: None where masks of points and boxes stay unnamed.
+        pointing: what to ask for in place of every pixel.
+        masks: path of the masks that are named, in place of finding some.
+        skip_empty: leave masks without a pixel out.
+        num_images: how many there are to segment.
+        system: answers in place of that of the prompts or of the model.
+        shares: class name -> summed share of the images.
+        counts: class name -> images that show it.
+        last: the newest result.
+        num_done: images that were segmented.
+        num_masks: segments in them.
+        num_failed: words and images that could not be read.
+    """
+
+    model: Segmenter
+    prompts: Prompts | None
+    vocabulary: Vocabulary | None
+    task: Task
+    resolution: Resolution
+    min_score: float | None = None
+    pointing: Pointing | None = None
+    masks: Path | None = None
+    skip_empty: bool = False
+    num_images: int = 1
+    last: Segmentation | None = None
+    system: System | None = None
+    shares: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    num_done: int = 0
+    num_masks: int = 0
+    num_failed: int = 0
+
+    def answers(self, images: Sequence[ImageFile]) -> Iterator[Answer]:
+        """Yields the answer for every image that can be read; the others are reported."""
+        told = self.system is None
+        for image in tqdm(images, "segment", disable=None):
+            try:
+                pixels = read_image(image.path)
+            except (DataError, OSError) as error:
+                self.fail(str(error))
+                continue
+            sample = Sample(image.name, pixels)
+            if self.pointing is not None:
+                result = self._pointed_at(sample, image, self.pointing)
+            elif self.masks is not None:
+                named = self._named(sample, image, self.masks)
+                if named is None:
+                    continue
+                result = named
+            else:
+                result = self.model.segment(
+                    sample,
+                    self.vocabulary,
+                    prompts=self.prompts,
+                    task=self.task,
+                    min_score=self.min_score,
+                    system=self.system,
+                    resolution=self.resolution,
+                )
+            if not told:
+                self._tell_agreement(sample)
+                told = True
+            self.last = result
+            self.num_done += 1
+            self.num_masks += len(result.segments)
+            for name, share in result.classes_found().items():
+                self.shares[name] = self.shares.get(name, 0.0) + share
+                self.counts[name] = self.counts.get(name, 0) + 1
+            yield Answer(image.name, pixels, result)
+
+    def _tell_agreement(self, sample: Sample) -> None:
+        """Prints how many labels an approximate system shares with the exact one."""
+        from segtune.systems.ovseg.agreement import exact_twin, labels_equal
+
+        assert self.system is not None
+        twin = exact_twin(self.system)
+        if twin is None:
+            return
+        labels = [
+            self.model.segment(
+                sample,
+                self.vocabulary,
+                prompts=self.prompts,
+                system=system,
+                resolution=self.resolution,
+            )
+            for system in (self.system, twin)
+        ]
+        tqdm.write(
+            f"approximate: {percent(labels_equal(*labels))} % of labels equal on the first image"
+        )
+
+    def _pointed_at(self, sample: Sample, image: ImageFile, pointing: Pointing) -> Segmentation:
+        """Returns the masks that were asked for, best first, without empty ones."""
+        ask = self.model.segment_points if pointing.kind == "points" else self.model.segment_boxes
+        result = ask(
+            sample,
+            *pointing.arguments(pointing.at(image) or []),
+            vocabulary=self.vocabulary,
+            prompts=self.prompts,
+            resolution=self.resolution,
+        )
+        least = self.min_score or 0.0
+        kept = [s for s in result.segments if s.mask.any() and s.score >= least]
+        ranked = tuple(sorted(kept, key=lambda segment: -segment.score))
+        return replace(result, semantic=painted(ranked, result.size), segments=ranked)
+
+    def _named(self, sample: Sample, image: ImageFile, path: Path) -> Segmentation | None:
+        """Returns the masks of an image with names; None where they cannot be read."""
+        size, alone = sample.pixels().shape[:2], self.num_images == 1
+        try:
+            masks = read_masks(path, (size[0], size[1]), image=image.path, only_image=alone)
+            masks, places = without_empty(masks, "skip" if self.skip_empty else "refuse")
+        except (SegtuneError, OSError) as error:
+            if alone:
+                raise
+            self.fail(f"{image.path.name}: {error}")
+            return None
+        result = self.model.classify_masks(
+            sample, masks, self.vocabulary, prompts=self.prompts, top=3
+        )
+        rows = zip(places, result.segments, strict=True)
+        kept = {place: s for place, s in rows if s.score >= (self.min_score or 0.0)}
+        segments = tuple(kept.values())
+        source = {**result.source, "masks": list(kept)}
+        return replace(
+            result, semantic=painted(segments, result.size), segments=segments, source=source
+        )
+
+    def fail(self, problem: str) -> None:
+        """Reports one image that is left out."""
+        self.num_failed += 1
+        tqdm.write(f"segtune: {problem}", file=sys.stderr)
