@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from segtune.backbones.hub import clip_vit_from_official
+from segtune.backbones.clip_files import clip_vit_from_official
 from segtune.systems.rpn.official import load_official
 from tests.goldens import Golden, close, goldens
 

@@ -6,9 +6,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from segtune.backbones.clip_files import clip_vit_from_official
 from segtune.backbones.clip_keys import BLOCK, TEXT, TRANSPOSED, VISUAL
 from segtune.backbones.clip_vit import random_clip_vit
-from segtune.backbones.hub import clip_vit_from_official, load_backbone, read_state
+from segtune.backbones.hub import load_backbone
+from segtune.backbones.weights import read_state
 from segtune.errors import WeightsError
 
 

@@ -179,7 +179,7 @@ def test_folders_go_through_the_official_loader(config, half, tmp_path):
 
 
 def load_seem_file(folder, config: SeemConfig) -> Seem:
-    from segtune.backbones.hub import read_state
+    from segtune.backbones.weights import read_state
 
     state = read_state(folder / "model.safetensors")
     found = seem_from_official(state, num_heads=4, text_heads=4, groups=8)

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segtune.backbones.hub import read_state
 from segtune.backbones.key_tables import load_strictly
 from segtune.backbones.maskformer import MaskFormer, MaskFormerConfig
 from segtune.backbones.maskformer_keys import (
@@ -21,6 +20,7 @@ from segtune.backbones.maskformer_keys import (
     state_from_official,
     state_to_official,
 )
+from segtune.backbones.weights import read_state
 from segtune.errors import WeightsError
 
 MODEL_TYPE = "text-maskformer"

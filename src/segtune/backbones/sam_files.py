@@ -13,9 +13,10 @@ import torch
 from transformers import Sam2Model, Sam3Model, SamModel
 
 from segtune.backbones.hf_files import download, read_pretrained, stated_normalisation
-from segtune.backbones.hub import default_device, load_tokenizer
+from segtune.backbones.hub import default_device
 from segtune.backbones.sam import Sam
 from segtune.backbones.sam3 import Sam3
+from segtune.backbones.weights import load_tokenizer
 from segtune.errors import WeightsError
 
 CLASSES: dict[str, Any] = {

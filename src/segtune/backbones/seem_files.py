@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from segtune.backbones.davit import DaViT
-from segtune.backbones.hub import load_tokenizer, read_state
 from segtune.backbones.key_tables import (
     Rules,
     keys_under,
@@ -40,6 +39,7 @@ from segtune.backbones.seem_keys import (
     text_from_official,
     text_to_official,
 )
+from segtune.backbones.weights import load_tokenizer, read_state
 from segtune.errors import WeightsError
 
 MODEL_TYPE = "seem"

@@ -17,20 +17,17 @@ from typing import Any
 
 from torch import Tensor
 
+from segtune.backbones.clip_files import clip_vit_from_official
 from segtune.backbones.clip_keys import SEGMENTER_PREFIX
 from segtune.backbones.clip_vit import ClipVit
-from segtune.backbones.hub import (
-    clip_vit_from_official,
-    load_backbone,
-    load_tokenizer,
-    read_state,
-)
+from segtune.backbones.hub import load_backbone
 from segtune.backbones.maskformer import MaskFormer
 from segtune.backbones.maskformer_files import maskformer_from_official
 from segtune.backbones.proposal_files import load_proposals
 from segtune.backbones.proposals import ProposalModel
 from segtune.backbones.resnet import ResNetConfig
 from segtune.backbones.two_stage import Recipe, TwoStage
+from segtune.backbones.weights import load_tokenizer, read_state
 from segtune.errors import WeightsError
 
 MODEL_TYPE = "two-stage"

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from segtune.backbones.hub import clip_vit_from_official
+from segtune.backbones.clip_files import clip_vit_from_official
 from segtune.backbones.proposals import Proposals
 from segtune.backbones.two_stage import TwoStage
 from segtune.ops.mask_labels import label_from_masks, masks_at_resized

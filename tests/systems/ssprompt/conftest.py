@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from segtune.backbones.hub import load_tokenizer
 from segtune.backbones.seem import TINY, Seem, random_seem
+from segtune.backbones.weights import load_tokenizer
 from segtune.ops.set_loss import targets_from_semantic
 from segtune.segmenter import Segmenter
 from segtune.systems import build_system

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from tests.goldens import close, close_gradient, goldens
 
-from segtune.backbones.hub import clip_vit_from_official
+from segtune.backbones.clip_files import clip_vit_from_official
 from segtune.train.pairs.batches import Batch
 from segtune.train.pairs.loss import contrast
 from segtune.train.pairs.model import Trainee
