@@ -1,4 +1,4 @@
-"""The batch of a step: random views of labelled images, a pure function of data, recipe and step."""
+"""The batch of a step: random views of labelled images, a function of data, recipe and step."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def labelled(dataset: Dataset, index: int) -> Sample:
     sample = dataset[index]
     if sample.semantic is None:
         raise DataError(
-            f"sample {sample.id!r} of {dataset.name} has no label map; mask proposals learn one mask "
-            "per class of a label map, so give data such as COCO-Stuff, ADE20K or VOC"
+            f"sample {sample.id!r} of {dataset.name} has no label map; mask proposals learn one "
+            "mask per class of a label map, so give data such as COCO-Stuff, ADE20K or VOC"
         )
     return sample

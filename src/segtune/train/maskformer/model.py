@@ -1,4 +1,4 @@
-"""What is learned: a MaskFormer against fixed words; its losses and the groups of its parameters."""
+"""What is learned: a MaskFormer against fixed words; its losses, the groups of its parameters."""
 
 from __future__ import annotations
 

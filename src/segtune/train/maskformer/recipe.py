@@ -120,7 +120,7 @@ class ProposalRecipe:
 
     def __post_init__(self) -> None:
         if self.encoder not in ENCODERS:
-            raise unknown_name(self.encoder, tuple(ENCODERS), what="image encoder")
+            raise unknown_name(self.encoder, tuple(ENCODERS), what="known image encoder")
         counts = ("crop", "dense_size", "steps", "batch", "accumulate", "workers", "save_every")
         for name in counts:
             if getattr(self, name) < 1:
@@ -306,9 +306,7 @@ def read_recipe(path: Path | str, *, overrides: Mapping[str, Any] | None = None)
     """Returns the recipe in a YAML file, with some settings replaced."""
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(
-            f"there is no recipe {path}; try recipes/ovseg/maskformer-tiny.yaml"
-        )
+        raise FileNotFoundError(f"no recipe {path}; try recipes/ovseg/maskformer-tiny.yaml")
     values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     if not isinstance(values, dict):
         raise SegtuneError(f"{path} is not a mapping of settings")

@@ -119,7 +119,7 @@ def make_trainee(
     clip = load_backbone(recipe.text, device=device)
     if not isinstance(clip, ClipVit):
         raise SegtuneError(
-            f"text={recipe.text} is a {clip.kind}; words come from a CLIP ViT, such as clip-vit-tiny"
+            f"text={recipe.text} is a {clip.kind}; words come from a CLIP ViT like clip-vit-tiny"
         )
     class_ids, vocabulary = seen_classes(dataset.vocabulary)
     words = embed_vocabulary(clip, vocabulary, read_templates(recipe.templates), use_cache=False)
