@@ -13,8 +13,9 @@ from torch import Tensor
 from segtune.data.examples import from_sample
 from segtune.data.transforms import maskformer_training
 from segtune.errors import DataError
+from segtune.ops.labels import inductive_labels
 from segtune.train.maskformer.recipe import ProposalRecipe
-from segtune.types import IGNORE, Dataset, Sample
+from segtune.types import Dataset, Sample
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,7 @@ class Batches:
     """
 
     def __init__(self, dataset: Dataset, recipe: ProposalRecipe, class_ids: Sequence[int]) -> None:
-        self.dataset, self.recipe = dataset, recipe
-        table = torch.full((len(dataset.vocabulary) + 1,), IGNORE, dtype=torch.long)
-        table[list(class_ids)] = torch.arange(len(class_ids))
-        self._word_of = table  # the last entry answers for IGNORE
+        self.dataset, self.recipe, self.class_ids = dataset, recipe, class_ids
         self._views = maskformer_training(recipe.crop, shorts=recipe.shorts, long=recipe.longest)
         self._threads = ThreadPoolExecutor(recipe.workers)
         self._order: tuple[int, np.ndarray] | None = None
@@ -80,7 +78,7 @@ class Batches:
         example = from_sample(replace(sample, instances=()))  # masks come from the label map
         view = self._views(example, torch.Generator().manual_seed(seed))
         assert view.semantic is not None
-        return view.image, self._word_of[view.semantic]
+        return view.image, inductive_labels(view.semantic, self.class_ids)
 
 
 def labelled(dataset: Dataset, index: int) -> Sample:

@@ -48,7 +48,8 @@ class ProposalRecipe:
         name: of the model in its folder.
         init: weights to start from: an image encoder (`backbones.encoder_files`), or a whole
             MaskFormer of the same sizes (file, folder or "maskformer-tiny"). None: fresh ones.
-        data, split, layout: of the labelled images, as `open_dataset` takes them.
+        data, split, layout: of the labelled images, as `open_dataset` takes them; a folder that is
+            not divided has the split None (`--set split=null`).
         protocol: whose classes are learned, with its tags, such as "voc15-5". Classes tagged unseen
             become unlabelled.
         text: CLIP whose words the queries learn to match; it stays as it is.
@@ -75,7 +76,7 @@ class ProposalRecipe:
 
     # Data and words.
     data: str = ""
-    split: str = "train"
+    split: str | None = "train"
     layout: str | None = None
     protocol: str | None = None
     text: str = "openai/clip-vit-large-patch14"
