@@ -81,7 +81,9 @@ def test_a_recipe_for_mask_proposals(run: Run, labelled: Path, model_folder: str
     pair = f"runs/masks/model+{model_folder}"
     assert outcome.out == f"wrote runs/masks/model; use it as --model {pair}\n"
     Image.new("RGB", (20, 16)).save("photo.png")
-    outcome = run("segment", "photo.png", "--vocab", "star, grass", "--model", pair)
+    outcome = run(
+        "segment", "photo.png", "--vocab", "star, grass", "--templates", "name", "--model", pair
+    )
     assert (outcome.status, outcome.err) == (0, "")
     outcome = run(*command)
     assert outcome.status == 2
