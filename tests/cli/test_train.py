@@ -76,14 +76,16 @@ def test_a_recipe_for_mask_proposals(run: Run, labelled: Path, model_folder: str
     views = ["crop=64", "shorts=[64]", "dense_size=64", "templates=name"]
     changes = [*sizes, *views, f"data={labelled}", "split=null", f"text={model_folder}"]
     command = ["train", "masks.yaml", *(word for item in changes for word in ("--set", item))]
+    segment = ("segment", "photo.png", "--vocab", "star, grass")
     outcome = run(*command)
     assert outcome.status == 0, outcome.err
     pair = f"runs/masks/model+{model_folder}"
-    assert outcome.out == f"wrote runs/masks/model; use it as --model {pair}\n"
+    use = f"use it as --model runs/masks or --model {pair}"
+    assert outcome.out == f"wrote runs/masks/model; {use}\n"
     Image.new("RGB", (20, 16)).save("photo.png")
-    outcome = run(
-        "segment", "photo.png", "--vocab", "star, grass", "--templates", "name", "--model", pair
-    )
+    outcome = run(*segment, "--model", "runs/masks")
+    assert (outcome.status, outcome.err) == (0, "")
+    outcome = run(*segment, "--model", pair, "--templates", "name")
     assert (outcome.status, outcome.err) == (0, "")
     outcome = run(*command)
     assert outcome.status == 2

@@ -118,4 +118,4 @@ def _train_proposals(recipe: Path, settings: dict[str, Any], *, out: Path, resum
 
     chosen = read_recipe(recipe, overrides=settings)
     folder = train_proposals(chosen, out=out, resume=resume)
-    print(f"wrote {folder}; use it as --model {folder}+{chosen.text}")
+    print(f"wrote {folder}; use it as --model {out} or --model {folder}+{chosen.text}")

@@ -12,13 +12,23 @@ from PIL import Image
 from tests.train.maskformer.conftest import Scenes
 
 import segtune
+from segtune.backbones.hub import load_backbone
 from segtune.backbones.maskformer_files import load_maskformer, save_maskformer
 from segtune.backbones.maskformer_keys import state_to_official
 from segtune.errors import SegtuneError, WeightsError
+from segtune.systems.ovseg.config import configure
 from segtune.train.checkpoints import read_state
 from segtune.train.maskformer import run as run_module
 from segtune.train.maskformer.recipe import ProposalRecipe, make_recipe, read_recipe
-from segtune.train.maskformer.run import export_run, fresh_model, make_trainee, open_labelled, run
+from segtune.train.maskformer.run import (
+    export_run,
+    fresh_model,
+    make_trainee,
+    open_labelled,
+    run,
+    write_pair,
+)
+from segtune.zoo.cards import CARDS
 
 
 @pytest.fixture
@@ -128,6 +138,35 @@ def test_the_model_segments_with_a_clip(finished):
     image = Scenes()[0].pixels()
     result = model.segment(image, "grass, star")
     assert result.semantic.shape == image.shape[:2]
+    folder = segtune.load(str(finished), device="cpu")
+    assert folder.backbone.fingerprint == model.backbone.fingerprint
+    assert folder.templates.name == "single"
+
+
+@pytest.mark.parametrize(
+    ("preset", "system", "settings"),
+    [
+        ("ovseg-swinb", "ovseg", {}),
+        ("ovseg-r101c", "ovseg", {"threshold": 0.5}),
+        ("simbaseline-coco", "simbaseline", {}),
+        ("simbaseline-voc", "simbaseline", {"weight": 0.7}),
+        ("zegformer-coco", "zegformer", {}),
+        ("zegformer-voc", "zegformer", {}),
+    ],
+)
+def test_the_folder_answers_as_its_system(preset, system, settings, tmp_path):
+    """The settings of the loaded pair, with the small bundled weights in place of large ones."""
+    published = make_recipe({"preset": preset, "data": "d"})
+    joint = load_maskformer(CARDS["maskformer-tiny"].path())
+    save_maskformer(joint, tmp_path / "model")
+    write_pair(replace(published, text="clip-vit-tiny"), tmp_path)
+    pair = load_backbone(tmp_path, device="cpu")
+    assert (pair.recipe, pair.settings, pair.name) == (system, settings, preset)
+    assert (pair.dense_size, pair.templates) == (published.dense_size, published.templates)
+    config = configure("two-stage", pair)
+    assert config.threshold == (0.4 if preset == "ovseg-swinb" else 0.5)
+    by_weight = {"ovseg": 0.7, "simbaseline": 0.8, "zegformer": 2 / 3}
+    assert config.weight == settings.get("weight", by_weight[system])
 
 
 def test_export_of_a_running_job(finished, tmp_path):

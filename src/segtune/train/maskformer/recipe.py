@@ -68,6 +68,8 @@ class ProposalRecipe:
             papers enlarge predictions to the size of the view.
         precision: "bf16" runs the network in that type, on accelerators only.
         workers: threads that read images.
+        pair, threshold, fusion_weight: the published system as which the finished model answers
+            with its CLIP, and its two settings that depend on the model; None is the system's own.
     """
 
     name: str = "maskformer"
@@ -118,6 +120,11 @@ class ProposalRecipe:
 
     workers: int = 4
     save_every: int = 1000
+
+    # Use: of the folder that names the model and its CLIP.
+    pair: Literal["ovseg", "simbaseline", "zegformer"] = "ovseg"
+    threshold: float | None = None
+    fusion_weight: float | None = None
 
     def __post_init__(self) -> None:
         if self.encoder not in ENCODERS:
@@ -195,12 +202,15 @@ _SIMBASELINE: Mapping[str, Any] = {
     "lr": 1e-4,
     "warmup": 0,
     "shorts": tuple(range(320, 961, 64)),
+    "pair": "simbaseline",
 }
 _ZEGFORMER: Mapping[str, Any] = {
     **_SIMBASELINE,
     "encoder": "r101",
     "class_hidden": None,
     "templates": "zegformer_single",
+    "freeze_at": 0,  # [R]
+    "pair": "zegformer",
 }
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
@@ -214,14 +224,15 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "text": _B16,
         "lr": 2e-4,
         "shorts": (800,),  # the released file sets none, which leaves the framework's default
-        "freeze_at": 2,  # as released; the other systems learn all stages
+        "freeze_at": 2,  # as released; SimBaseline learns all stages
+        "threshold": 0.5,
     },
     "simbaseline-coco": {
         **_SIMBASELINE,
         "name": "simbaseline-coco",
         "protocol": "coco156-15",
         "steps": 60_000,  # 120,000 for the model that is scored on other data sets
-        "templates": "single",  # [R] of the run without learned words
+        "templates": "vild_14",  # [R] of the run without learned words
     },
     "simbaseline-voc": {
         **_SIMBASELINE,
@@ -232,6 +243,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "steps": 20_000,
         "batch": 16,
         "templates": "simbaseline_single",  # "a sculpture of a {}."
+        "fusion_weight": 0.7,
     },
     "zegformer-coco": {
         **_ZEGFORMER,

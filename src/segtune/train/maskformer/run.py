@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 
@@ -11,9 +12,11 @@ from segtune.backbones.clip_vit import ClipVit
 from segtune.backbones.hub import default_device, load_backbone
 from segtune.backbones.maskformer import MaskFormer
 from segtune.backbones.maskformer_files import save_maskformer
+from segtune.backbones.two_stage_files import MODEL_TYPE as PAIR
 from segtune.data.formats import open_dataset
 from segtune.data.protocols import open_for
 from segtune.errors import SegtuneError
+from segtune.ops.files import atomic_write
 from segtune.train.checkpoints import read_state
 from segtune.train.maskformer.batches import Batches, labelled
 from segtune.train.maskformer.init import start_from
@@ -22,6 +25,7 @@ from segtune.train.maskformer.recipe import ProposalRecipe, make_recipe
 from segtune.types import Dataset
 from segtune.vocabulary.embeddings import embed_vocabulary
 from segtune.vocabulary.templates import read_templates
+from segtune.zoo.cards import CARDS
 from segtune.zoo.dense_words import seen_classes
 from segtune.zoo.loop import CHECKPOINT, train
 
@@ -40,6 +44,9 @@ def run(
     stop_after: int | None = None,
 ) -> Path | None:
     """Trains by a recipe and returns the folder of the model, which `--model FOLDER+CLIP` takes.
+
+    The folder of the run is itself a model: the pair with the CLIP of the words, answering as the
+    system of the recipe does.
 
     Args:
         out: folder of the run; see `segtune.zoo.loop.train` for its files.
@@ -85,7 +92,27 @@ def run(
     )
     if done < recipe.steps:
         return None
-    return save_maskformer(trainee.model, out / MODEL)
+    folder = save_maskformer(trainee.model, out / MODEL)
+    write_pair(recipe, out)
+    return folder
+
+
+def write_pair(recipe: ProposalRecipe, out: Path) -> None:
+    """Writes the `config.json` that makes `out` the pair of `out / MODEL` and the CLIP."""
+    settings = {"threshold": recipe.threshold, "weight": recipe.fusion_weight}
+    is_local = recipe.text not in CARDS and Path(recipe.text).exists()
+    values = {
+        "model_type": PAIR,
+        "name": recipe.name,
+        "proposals": MODEL,
+        "clip": str(Path(recipe.text).resolve()) if is_local else recipe.text,
+        "recipe": recipe.pair,
+        "dense_size": recipe.dense_size,
+        "templates": recipe.templates,
+        "settings": {key: value for key, value in settings.items() if value is not None},
+    }
+    with atomic_write(out / "config.json") as temporary:
+        temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 def export_run(out: Path, folder: Path) -> Path:
