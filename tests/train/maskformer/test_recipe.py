@@ -11,7 +11,8 @@ from segtune.backbones.maskformer import MaskFormer
 from segtune.backbones.maskformer_files import load_maskformer
 from segtune.backbones.swin import SwinConfig
 from segtune.errors import SegtuneError
-from segtune.train.maskformer.recipe import PRESETS, make_recipe, read_recipe
+from segtune.train.maskformer.presets import PRESETS
+from segtune.train.maskformer.recipe import make_recipe, read_recipe
 from segtune.zoo.cards import CARDS
 
 PAPERS = {
@@ -128,6 +129,9 @@ def test_the_recipes_of_the_repository_are_read(file):
         ({"data": "d", "crop": 100}, "crop that is a multiple of 32"),
         ({"data": "d", "shorts": []}, "at least one short side"),
         ({"data": "d", "lr": 0.0}, "must be above 0"),
+        ({"data": "d", "hidden": 260}, "hidden=260, decoder_heads=8"),
+        ({"data": "d", "fpn_width": 100}, "fpn_width=100; .* a multiple of 32"),
+        ({"data": "d", "num_queries": 0}, "num_queries=0; expected 1 or more"),
         ({"data": "d", "steps": 0}, "steps=0; expected 1 or more"),
         ({"data": "d", "dropout": 1.0}, "dropout=1.0"),
         ({"data": "d", "drop_path": -0.1}, "drop_path=-0.1"),

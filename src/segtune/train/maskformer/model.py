@@ -63,6 +63,7 @@ class Trainee(nn.Module):
         The losses are means over queries, weighted by what they are matched with, and over masks.
         How many of each there are follows from the labels alone, so the parts can be weighted
         before anything is predicted, and their losses add up to that of the batch in one piece.
+        (The papers train on several devices, with a mean over the queries of each of them.)
         """
         if self.recipe.accumulate == 1:
             return [Part(batch)]

@@ -1,7 +1,6 @@
-"""Every setting of the training of mask proposals, with the published values as presets.
+"""Every setting of the training of mask proposals; the published values are in `presets`.
 
-Values are those of the released configurations of OVSeg, SimBaseline (zsseg) and ZegFormer. [R]
-marks what we reconstruct because no source that we know states it.
+[R] marks what we reconstruct because no source that we know states it.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from segtune.backbones.resnet import ResNetConfig
 from segtune.backbones.swin import SwinConfig
 from segtune.errors import SegtuneError
 from segtune.systems.options import checked
+from segtune.train.maskformer.presets import PRESETS
 from segtune.train.schedules import poly_with_warmup
 from segtune.vocabulary.builtin import unknown_name
 
@@ -36,6 +36,12 @@ ENCODERS: Mapping[str, SwinConfig | ResNetConfig] = {
     "swin-tiny": SwinConfig(24, (2, 2, 2, 1), (1, 2, 4, 8), window=4),  # of the bundled model
 }
 """Name -> sizes of an image encoder; "c" is DeepLab's stem with a dilated last stage."""
+COUNTS = (
+    *("fpn_width", "mask_dim", "hidden", "decoder_heads", "feedforward", "decoder_layers"),
+    *("num_queries", "longest", "crop", "dense_size"),
+    *("steps", "batch", "accumulate", "workers", "save_every"),
+)
+"""Settings that are 1 or more."""
 
 
 @dataclass(frozen=True)
@@ -129,10 +135,15 @@ class ProposalRecipe:
     def __post_init__(self) -> None:
         if self.encoder not in ENCODERS:
             raise unknown_name(self.encoder, tuple(ENCODERS), what="known image encoder")
-        counts = ("crop", "dense_size", "steps", "batch", "accumulate", "workers", "save_every")
-        for name in counts:
+        for name in COUNTS:
             if getattr(self, name) < 1:
                 raise SegtuneError(f"{name}={getattr(self, name)}; expected 1 or more")
+        if self.hidden % (2 * self.decoder_heads) or self.fpn_width % 32:
+            raise SegtuneError(
+                f"hidden={self.hidden}, decoder_heads={self.decoder_heads}, fpn_width="
+                f"{self.fpn_width}; hidden must be an even multiple of decoder_heads, fpn_width a "
+                "multiple of 32"
+            )
         if self.batch % self.accumulate:
             raise SegtuneError(
                 f"batch={self.batch} cannot be cut into accumulate={self.accumulate} equal parts"
@@ -190,105 +201,6 @@ class ProposalRecipe:
         """Returns every setting as plain values, ready for YAML."""
         values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
         return {"system": SYSTEM} | values
-
-
-_B16 = "openai/clip-vit-base-patch16"
-_RESNET: Mapping[str, Any] = {"drop_path": 0.0, "weight_decay": 1e-4, "encoder_lr": 0.1}
-_SMALL: Mapping[str, Any] = {"crop": 512, "dense_size": 512, "longest": 2048}
-_SIMBASELINE: Mapping[str, Any] = {
-    **_RESNET,
-    "encoder": "r101c",
-    "text": _B16,
-    "lr": 1e-4,
-    "warmup": 0,
-    "shorts": tuple(range(320, 961, 64)),
-    "pair": "simbaseline",
-}
-_ZEGFORMER: Mapping[str, Any] = {
-    **_SIMBASELINE,
-    "encoder": "r101",
-    "class_hidden": None,
-    "templates": "zegformer_single",
-    "freeze_at": 0,  # [R]
-    "pair": "zegformer",
-}
-
-PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "ovseg-swinb": {"name": "ovseg-swinb", "protocol": "COCO-Stuff-171"},
-    "ovseg-r101c": {
-        **_RESNET,
-        **_SMALL,
-        "name": "ovseg-r101c",
-        "protocol": "COCO-Stuff-171",
-        "encoder": "r101c",
-        "text": _B16,
-        "lr": 2e-4,
-        "shorts": (800,),  # the released file sets none, which leaves the framework's default
-        "freeze_at": 2,  # as released; SimBaseline learns all stages
-        "threshold": 0.5,
-    },
-    "simbaseline-coco": {
-        **_SIMBASELINE,
-        "name": "simbaseline-coco",
-        "protocol": "coco156-15",
-        "steps": 60_000,  # 120,000 for the model that is scored on other data sets
-        "templates": "vild_14",  # [R] of the run without learned words
-    },
-    "simbaseline-voc": {
-        **_SIMBASELINE,
-        **_SMALL,
-        "name": "simbaseline-voc",
-        "protocol": "voc15-5",
-        "split": "train_aug",
-        "steps": 20_000,
-        "batch": 16,
-        "templates": "simbaseline_single",  # "a sculpture of a {}."
-        "fusion_weight": 0.7,
-    },
-    "zegformer-coco": {
-        **_ZEGFORMER,
-        "name": "zegformer-coco",
-        "protocol": "coco156-15",
-        "steps": 60_000,
-    },
-    "zegformer-voc": {
-        **_ZEGFORMER,
-        **_SMALL,
-        "name": "zegformer-voc",
-        "protocol": "voc15-5",
-        "split": "train_aug",
-        "steps": 10_000,  # 30,000 advised by its authors
-        "shorts": tuple(int(512 * tenth / 10) for tenth in range(5, 21)),  # [R] rounded down
-    },
-    # Not of a paper: the sizes of the bundled model, to see a run end to end on a processor.
-    "tiny": {
-        "name": "maskformer-tiny",
-        "data": "synthetic:base?size=192&length=200&stuff_regions=1&stored=1",
-        "text": "clip-vit-tiny",
-        "templates": "single",
-        "encoder": "swin-tiny",
-        "drop_path": 0.1,
-        "fpn_width": 64,
-        "mask_dim": 64,
-        "hidden": 96,
-        "decoder_heads": 4,
-        "feedforward": 192,
-        "decoder_layers": 3,
-        "num_queries": 32,
-        "class_hidden": 128,
-        "shorts": (128, 160, 192),
-        "longest": 384,
-        "crop": 128,
-        "dense_size": 192,
-        "steps": 200,
-        "batch": 8,
-        "lr": 1e-3,
-        "warmup": 20,
-        "workers": 1,
-        "save_every": 50,
-    },
-}
-"""Preset -> settings that differ from the defaults."""
 
 
 def make_recipe(settings: Mapping[str, Any]) -> ProposalRecipe:
