@@ -73,8 +73,14 @@ def test_a_swin_of_transformers(tmp_path):
         SwinForImageClassification(AutoConfig.for_model("swin", **sizes, image_size=64))
     )
     trained.save_pretrained(tmp_path)
-    fresh = Swin(SWIN_SIZES)
+    fresh, older = Swin(SWIN_SIZES), Swin(SWIN_SIZES)
     assert len(load_image_encoder(fresh, tmp_path)) == 8
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old/config.json").write_bytes((tmp_path / "config.json").read_bytes())
+    state = load_file(tmp_path / "model.safetensors")
+    torch.save(state, tmp_path / "old/pytorch_model.bin")
+    load_image_encoder(older, tmp_path / "old")
+    assert torch.equal(older(IMAGES)[3], fresh(IMAGES)[3])
     stages = [f"stage{i}" for i in range(1, 5)]
     reference = MaskFormerSwinBackbone(MaskFormerSwinConfig(**sizes, out_features=stages)).eval()
     same = {

@@ -27,6 +27,9 @@ from segtune.backbones.swin import Swin
 from segtune.backbones.weights import read_state
 from segtune.errors import WeightsError
 
+SAFE, PICKLED = "model.safetensors", "pytorch_model.bin"
+"""Weights in a folder; the second, of older folders, goes through torch's weights-only loader."""
+
 FILE: Rules = (
     (r"^backbone\.", ""),
     (r"\.(relative_position_index|attn_mask)$", None),  # follow from the window
@@ -107,8 +110,9 @@ def _from_file(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _from_folder(path: Path) -> dict[str, Tensor]:
-    config, weights = path / "config.json", path / "model.safetensors"
-    if not (config.is_file() and weights.is_file()):
+    config = path / "config.json"
+    found = [path / name for name in (SAFE, PICKLED) if (path / name).is_file()]
+    if not (config.is_file() and found):
         raise WeightsError(
             f"{path} has no config.json with model.safetensors; give a folder of a Swin or ResNet "
             "of transformers, or a .pth file"
@@ -117,7 +121,7 @@ def _from_folder(path: Path) -> dict[str, Tensor]:
     if kind not in TRANSFORMERS:
         expected = " or ".join(TRANSFORMERS)
         raise WeightsError(f"{path} is a {kind!r} model; an image encoder is a {expected}")
-    return _joined(rename_keys(read_state(weights), TRANSFORMERS[kind]))
+    return _joined(rename_keys(read_state(found[0]), TRANSFORMERS[kind]))
 
 
 def _joined(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from tests.train.maskformer.conftest import Scenes
+from transformers import AutoConfig, SwinModel
 
 import segtune
 from segtune.backbones.hub import load_backbone
@@ -18,6 +20,7 @@ from segtune.backbones.maskformer_keys import state_to_official
 from segtune.errors import SegtuneError, WeightsError
 from segtune.systems.ovseg.config import configure
 from segtune.train.checkpoints import read_state
+from segtune.train.maskformer import init as init_module
 from segtune.train.maskformer import run as run_module
 from segtune.train.maskformer.recipe import ProposalRecipe, make_recipe, read_recipe
 from segtune.train.maskformer.run import (
@@ -227,6 +230,29 @@ def test_it_starts_from_an_image_encoder(recipe, tmp_path, caplog):
     for key, value in found.items():
         from_file = key.startswith("image_encoder.") and "output_norms" not in key
         assert torch.equal(value, other.state_dict()[key] if from_file else fresh[key]), key
+
+
+def test_a_name_of_the_hub(recipe, tmp_path, caplog, monkeypatch):
+    """Safetensors first; repositories that have none are read from their older file."""
+    sizes = recipe.model_config(1).image_encoder
+    small = {"embed_dim": sizes.embed_dim, "depths": sizes.depths, "num_heads": sizes.num_heads}
+    config = AutoConfig.for_model("swin", **small, window_size=4, image_size=64)
+    SwinModel(config).save_pretrained(tmp_path / "hub")
+    state = load_file(tmp_path / "hub/model.safetensors")
+    (tmp_path / "hub/model.safetensors").unlink()
+    asked = []
+
+    def download(name, *, example, weights="*.safetensors"):
+        asked.append((name, weights))
+        if weights == "pytorch_model.bin":
+            torch.save(state, tmp_path / "hub/pytorch_model.bin")
+        return tmp_path / "hub"
+
+    monkeypatch.setattr(init_module, "download", download)
+    found = start(recipe, "someone/swin", caplog)
+    assert asked == [("someone/swin", "*.safetensors"), ("someone/swin", "pytorch_model.bin")]
+    patches = state["embeddings.patch_embeddings.projection.weight"]
+    assert torch.equal(found["image_encoder.patches.weight"], patches)
 
 
 # -- what it refuses ----------------------------------------------------------------------------

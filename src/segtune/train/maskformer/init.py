@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from segtune.backbones.encoder_files import load_image_encoder
+from segtune.backbones.encoder_files import PICKLED, SAFE, load_image_encoder
 from segtune.backbones.hf_files import download
 from segtune.backbones.key_tables import load_strictly
 from segtune.backbones.maskformer import MaskFormer
@@ -39,6 +39,8 @@ def start_from(model: MaskFormer, init: str | None) -> str:
     path = card.path() if card and card.is_bundled else Path(init)
     if not path.exists():
         path = download(init, example=EXAMPLE)
+        if not (path / SAFE).exists():  # as in the repository of the example
+            path = download(init, example=EXAMPLE, weights=PICKLED)
     if path.is_dir():
         is_whole = _model_type(path) == MODEL_TYPE
         state = load_maskformer(path).state_dict() if is_whole else {}
