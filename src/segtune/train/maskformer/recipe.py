@@ -124,7 +124,7 @@ class ProposalRecipe:
     dense_loss: bool = False
     precision: Literal["fp32", "bf16"] = "fp32"
 
-    workers: int = 4
+    workers: int = 8
     save_every: int = 1000
 
     # Use: of the folder that names the model and its CLIP.
