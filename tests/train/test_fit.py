@@ -209,6 +209,12 @@ def test_systems_with_equal_features_share_them_on_disk(seem_model, data, monkey
     assert encoded == ["ssprompt", "semprompt"]
 
 
+def test_fits_of_objects_are_not_offered_fast_queries():
+    assert (10.0, 0.1) in default_config("ssprompt").rate_factors
+    assert default_config("ssprompt", "instance").rate_factors == (1.0,)
+    assert default_config("coop", "panoptic") == default_config("coop")
+
+
 @pytest.mark.parametrize("system", list(REGISTERED))
 def test_default_settings_suit_the_model_of_a_system(system):
     config = default_config(system)
@@ -226,7 +232,7 @@ def test_default_settings_suit_the_model_of_a_system(system):
 
 def test_without_a_config_the_defaults_of_the_system_are_taken(seem_model, data, monkeypatch):
     config = replace(WHOLE, loop=replace(LOOP, steps=1, lr=0.25))
-    monkeypatch.setattr("segtune.train.fit.default_config", lambda system: config)
+    monkeypatch.setattr("segtune.train.fit.default_config", lambda system, task: config)
     prompts = fit(seem_model, data, system="semprompt", shots=2)
     assert prompts.training["config"]["loop"]["lr"] == 0.25
 

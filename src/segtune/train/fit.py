@@ -83,7 +83,8 @@ def fit(
         ('ssprompt', True)
     """
     system = system or default_system(model.backbone.kind)
-    config = config or default_config(system)
+    about: Task = (options or {}).get("task", "semantic")
+    config = config or default_config(system, about)
     dataset = open_dataset(data) if isinstance(data, Path | str) else data
     template_set = read_templates(templates) if templates is not None else model.templates
     few = few_shot(dataset, shots, by=shots_by, seed=seed)
@@ -102,7 +103,6 @@ def fit(
     setting = resolve_setting(config.setting, dataset)
     if model.backbone.kind in ("seem", "sam", "sam3"):  # one learned row per class of the fit
         reads_words = model.backbone.kind != "sam"
-        about: Task = given.get("task", "semantic")
         classes = fit_classes(few, setting, about, shown_only=reads_words)
         given.setdefault("classes", classes)
     learner = build_system(system, model.backbone, given, seed=seed)
