@@ -35,7 +35,14 @@ from common import (
 from torch import Tensor
 from tqdm import tqdm
 from two_stage_case import FULL, QUICK, Case, Sizes, make_case
-from two_stage_plain import plain_image, plain_labels, plain_masks, plain_regions, plain_text
+from two_stage_plain import (
+    plain_embeds,
+    plain_image,
+    plain_labels,
+    plain_masks,
+    plain_regions,
+    plain_text,
+)
 
 from segtune.backbones.masked_clip import region_embeds, shown_patches
 from segtune.ops.mask_labels import label_from_masks
@@ -95,9 +102,7 @@ def calls_of(case: Case) -> dict[tuple[str, str], Callable[[], Any]]:
             plain_regions, image, probs, size=clip.image_size, clip=clip, **shared
         ),
         ("regions", "segtune"): partial(system.reader.cut, image, probs),
-        ("CLIP", "plain"): partial(
-            region_embeds, clip, regions.pixels, regions.masks, prompts, path="plain"
-        ),
+        ("CLIP", "plain"): partial(plain_embeds, clip, regions.pixels, regions.masks, prompts),
         ("CLIP", "segtune"): partial(region_embeds, clip, regions.pixels, regions.masks, prompts),
         ("labels", "plain"): lambda: plain_labels(
             scores, plain_masks(mask_logits, case.geometry), case.geometry

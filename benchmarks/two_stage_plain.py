@@ -1,7 +1,8 @@
 """The second stage of OVSeg as its published code computes it, written out; what is left plain:
 
-regions are cut, painted and resized one at a time; all tokens of a region go through all blocks of
-CLIP; sentences are filled up to 77 tokens; the scores of all K classes are formed at full size.
+regions are cut, painted and resized one at a time; all tokens of all regions go through all blocks
+of CLIP, in one batch; sentences are filled up to 77 tokens; the scores of all K classes are formed
+at full size.
 """
 
 from __future__ import annotations
@@ -50,6 +51,11 @@ def plain_regions(
         regions.append(F.interpolate(region[None], square, mode="bicubic", align_corners=False)[0])
         masks.append(F.interpolate(inside[None, None], square, mode="nearest")[0, 0])
     return torch.stack(regions), torch.stack(masks), torch.tensor(valid)
+
+
+def plain_embeds(clip: ClipVit, regions: Tensor, masks: Tensor, prompts: Tensor) -> Tensor:
+    """Returns the embeddings (R, k) of regions."""
+    return region_embeds(clip, regions, masks, prompts, path="plain", at_once=len(regions))
 
 
 def plain_text(clip: ClipVit, sentences: Sequence[Sequence[str]]) -> Tensor:
@@ -104,6 +110,6 @@ def plain_image(
         size=pair.clip.image_size,
         clip=pair.clip,
     )
-    embeds = region_embeds(pair.clip, regions, masks, prompts, path="plain")
+    embeds = plain_embeds(pair.clip, regions, masks, prompts)
     scores = plain_scores(pair, found.query_embeds[0], embeds, valid, text, weight)
     return plain_labels(scores, probs, geometry)

@@ -48,8 +48,9 @@ def test_fast_equals_plain(clip, depth, patches):
 def test_many_regions_come_back_in_order(clip):
     pixels, masks = _regions(2 * AT_ONCE["cpu"] + 3)
     plain = region_embeds(clip, pixels, masks, _prompts(2), path="plain")
-    fast = region_embeds(clip, pixels, masks, _prompts(2))
-    torch.testing.assert_close(fast, plain, atol=2e-6, rtol=0)
+    for at_once in (None, 3, len(pixels)):
+        fast = region_embeds(clip, pixels, masks, _prompts(2), at_once=at_once)
+        torch.testing.assert_close(fast, plain, atol=2e-6, rtol=0)
 
 
 def test_each_patch_is_replaced_by_its_own_prompt_once_per_layer(clip):

@@ -45,6 +45,7 @@ def region_embeds(
     prompts: Tensor | None = None,
     *,
     path: Literal["fast", "plain"] = "fast",
+    at_once: int | None = None,
 ) -> Tensor:
     """Returns the image embeddings of regions: (R, k), unit length.
 
@@ -58,6 +59,8 @@ def region_embeds(
         prompts: (D, N, d), or (D, 1, d) for one token at all positions; D up to the number of
             layers. None leaves blank patches as they are. Without `masks` they are not used.
         path: "fast" or "plain"; equal up to rounding.
+        at_once: regions that go through the tower together without gradients; None takes 8 on
+            processors and all elsewhere.
 
     Raises:
         WeightsError: prompts of another width, number of patches or too many layers.
@@ -83,7 +86,7 @@ def region_embeds(
         return run(pixels, shown)
     # Regions with about equally many patches go together: queries are padded to the most of them.
     order = shown.sum(1).argsort(stable=True)
-    chunks = order.split(AT_ONCE.get(pixels.device.type, len(order)))
+    chunks = order.split(at_once or AT_ONCE.get(pixels.device.type, len(order)))
     parts = [run(pixels[rows], shown[rows]) for rows in chunks]
     return torch.cat(parts)[order.argsort()]
 

@@ -17,7 +17,7 @@ from segtune.segmenter import Segmenter
 from segtune.systems import SYSTEMS, default_system
 from segtune.train.checkpoints import read_state
 from segtune.train.fit import FitConfig, default_config, fit
-from segtune.types import Dataset
+from segtune.types import Dataset, Task
 from segtune.zoo.cards import CARDS
 
 DEFAULT_SHOTS = 16
@@ -35,16 +35,17 @@ def run(options: Namespace) -> int:
     checkpoint = out.with_name(f"{out.name}.checkpoint")
     if checkpoint.is_file():
         print(f"going on from step {read_state(checkpoint)['step']} of {checkpoint}")
+    settings = _options_of(system, options)
     began = time.perf_counter()
     prompts = fit(
         model,
         dataset,
         system=system,
-        options=_options_of(system, options),
+        options=settings,
         shots=shots,
         shots_by=options.shots_by,
         seed=options.seed,
-        config=config_of(options, system),
+        config=config_of(options, system, settings.get("task", "semantic")),
         out=out,
     )
     seconds = time.perf_counter() - began
@@ -66,9 +67,9 @@ def run(options: Namespace) -> int:
     return 0
 
 
-def config_of(options: Namespace, system: str) -> FitConfig:
+def config_of(options: Namespace, system: str, task: Task = "semantic") -> FitConfig:
     """Returns the defaults of a system's fit with the options that were given."""
-    default = default_config(system)
+    default = default_config(system, task)
     loop: dict[str, Any] = {"steps": options.steps, "lr": options.lr}
     loop = {name: value for name, value in loop.items() if value is not None}
     rest = {"batch": options.batch, "views": options.views}

@@ -182,7 +182,8 @@ def _boxes(mask_probs: Tensor, rows: Tensor, config: RegionConfig) -> Tensor:
     size = (mask_probs.shape[1], mask_probs.shape[2])
     some, (y1, y2) = rows.any(1), _ends(rows)
     columns = rows.new_zeros(len(rows), size[1])
-    for column, probs, top, bottom in zip(columns, mask_probs, y1, y2, strict=True):
+    sides = zip(columns, mask_probs, y1.tolist(), y2.tolist(), strict=True)
+    for column, probs, top, bottom in sides:
         torch.gt(probs[top:bottom].amax(0), config.threshold, out=column)
     x1, x2 = _ends(columns)
     boxes = torch.stack([x1, y1, x2, y2], 1)

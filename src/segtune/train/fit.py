@@ -83,7 +83,8 @@ def fit(
         ('ssprompt', True)
     """
     system = system or default_system(model.backbone.kind)
-    config = config or default_config(system)
+    about: Task = (options or {}).get("task", "semantic")
+    config = config or default_config(system, about)
     dataset = open_dataset(data) if isinstance(data, Path | str) else data
     template_set = read_templates(templates) if templates is not None else model.templates
     few = few_shot(dataset, shots, by=shots_by, seed=seed)
@@ -102,7 +103,8 @@ def fit(
     setting = resolve_setting(config.setting, dataset)
     if model.backbone.kind in ("seem", "sam", "sam3"):  # one learned row per class of the fit
         reads_words = model.backbone.kind != "sam"
-        given.setdefault("classes", fit_classes(few, setting, shown_only=reads_words))
+        classes = fit_classes(few, setting, about, shown_only=reads_words)
+        given.setdefault("classes", classes)
     learner = build_system(system, model.backbone, given, seed=seed)
     if learner.num_learned() == 0:
         raise SegtuneError(
@@ -208,20 +210,24 @@ def resolve_setting(setting: Setting, dataset: Dataset) -> Setting:
     return setting
 
 
-def fit_classes(few: Dataset, setting: Setting, *, shown_only: bool) -> tuple[str, ...]:
+def fit_classes(few: Dataset, setting: Setting, task: Task, *, shown_only: bool) -> tuple[str, ...]:
     """Returns the names of the classes that get a learned row.
 
     Args:
         few: the labelled images.
         setting: hides unseen classes, unless it is "supervised".
+        task: stuff is no part of the instance task.
         shown_only: classes that no image shows keep their default embedding, because images say
             only what they are not. All classes of more than `FEW_IMAGES` images count as shown.
     """
     vocabulary = few.vocabulary
     hidden = set() if setting == "supervised" else set(vocabulary.ids_in("unseen"))
     shown = set(range(len(vocabulary)))
-    if shown_only and len(few) <= FEW_IMAGES:
-        shown = {i for number in range(len(few)) for i in classes_in(few[number])}
+    if shown_only:
+        if task == "instance":
+            shown = {i for i, concept in enumerate(vocabulary) if concept.kind == "thing"}
+        if len(few) <= FEW_IMAGES:
+            shown &= {i for number in range(len(few)) for i in classes_in(few[number])}
     return tuple(vocabulary.names[i] for i in sorted(shown - hidden))
 
 

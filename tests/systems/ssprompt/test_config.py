@@ -51,6 +51,13 @@ def test_options_survive_the_header_of_a_prompt_file(name):
     assert configure(name, json.loads(json.dumps(asdict(config)))) == config
 
 
+def test_objects_move_queries_more_slowly_unless_told_otherwise():
+    assert configure("ssprompt").spatial_lr_factor == 3
+    assert configure("ssprompt", {"task": "panoptic"}).spatial_lr_factor == 1
+    asked = {"task": "instance", "spatial_lr_factor": 2}
+    assert configure("ssprompt", asked).spatial_lr_factor == 2
+
+
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
