@@ -1,5 +1,7 @@
 """Swin against the one of transformers, on maps that do not fill their windows."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from transformers import MaskFormerSwinConfig
@@ -7,6 +9,7 @@ from transformers.models.maskformer.modeling_maskformer_swin import MaskFormerSw
 
 from segtune.backbones.key_tables import load_strictly, rename_keys
 from segtune.backbones.swin import Swin, SwinConfig, same_region
+from segtune.errors import SegtuneError
 
 TRANSFORMERS = (
     (r"^model\.embeddings\.patch_embeddings\.projection\.", "patches."),
@@ -75,3 +78,41 @@ def test_parameter_count_of_swin_b():
     with torch.device("meta"):
         swin = Swin(SwinConfig())
     assert sum(p.numel() for p in swin.parameters()) / 1e6 == pytest.approx(86.9, abs=0.05)
+
+
+DROPPING = SwinConfig(8, (1, 1, 2, 1), (1, 1, 2, 2), window=4, drop_path=0.5)
+
+
+def test_stochastic_depth_is_off_in_eval_mode():
+    torch.manual_seed(0)
+    plain, dropping = Swin(replace(DROPPING, drop_path=0.0)), Swin(DROPPING).eval()
+    load_strictly(dropping, plain.state_dict(), "plain")  # and changes no key
+    images = torch.randn(2, 3, 64, 64)
+    for ours, theirs in zip(dropping(images), plain.eval()(images), strict=True):
+        assert torch.equal(ours, theirs)
+    dropping.train()
+    assert not torch.equal(dropping(images)[-1], plain(images)[-1])
+    for ours, theirs in zip(plain.train()(images), plain.eval()(images), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_stochastic_depth_rises_over_the_blocks():
+    swin = Swin(DROPPING)
+    assert [b.drop_path for stage in swin.stages for b in stage] == [0, 0.125, 0.25, 0.375, 0.5]
+    assert SwinConfig(drop_path=0.3).drop_paths[::23] == (0.0, 0.3)
+
+
+def test_stochastic_depth_drops_whole_images_and_keeps_the_mean():
+    block = Swin(DROPPING).stages[-1][0].train()
+    torch.manual_seed(0)
+    branch = torch.ones(4000, 2, 2, 3)
+    kept = block._kept(branch)
+    assert kept.unique().tolist() == [0.0, 2.0]
+    assert (kept.flatten(1).var(1) == 0).all()  # all of an image, or nothing of it
+    assert kept.mean().item() == pytest.approx(1, abs=0.06)  # four standard errors
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.0])
+def test_drop_paths_that_make_no_sense(value):
+    with pytest.raises(SegtuneError, match=f"drop_path={value}"):
+        SwinConfig(drop_path=value)

@@ -70,6 +70,29 @@ def test_a_recipe_for_pairs(run: Run, model_folder: str) -> None:
     assert "already holds a finished run" in outcome.err
 
 
+def test_a_recipe_for_mask_proposals(run: Run, labelled: Path, model_folder: str) -> None:
+    Path("masks.yaml").write_text("system: ovseg/maskformer\npreset: tiny\nsteps: 1\nbatch: 2\n")
+    sizes = [f"{name}=16" for name in ("feedforward", "class_hidden")] + ["decoder_layers=1"]
+    views = ["crop=64", "shorts=[64]", "dense_size=64", "templates=name"]
+    changes = [*sizes, *views, f"data={labelled}", "split=null", f"text={model_folder}"]
+    command = ["train", "masks.yaml", *(word for item in changes for word in ("--set", item))]
+    segment = ("segment", "photo.png", "--vocab", "star, grass")
+    outcome = run(*command)
+    assert outcome.status == 0, outcome.err
+    pair = f"runs/masks/model+{model_folder}"
+    use = f"use it as --model runs/masks or --model {pair}"
+    assert outcome.out == f"wrote runs/masks/model; {use}\n"
+    Image.new("RGB", (20, 16)).save("photo.png")
+    outcome = run(*segment, "--model", "runs/masks")
+    assert (outcome.status, outcome.err) == (0, "")
+    outcome = run(*segment, "--model", pair, "--templates", "name")
+    assert (outcome.status, outcome.err) == (0, "")
+    outcome = run(*command)
+    assert outcome.status == 2
+    assert "runs/masks already holds a run; add --resume" in outcome.err
+    assert run(*command, "--resume").status == 0
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
@@ -79,6 +102,9 @@ def test_a_recipe_for_pairs(run: Run, model_folder: str) -> None:
         ("system: zoo/clip_vit\nsteps: 3", "unknown settings ['steps']"),
         ("system: ovseg/pairs\nstages: [{mode: ft}]", "needs `pairs:`, `data:` or both"),
         ("system: ovseg/pairs\ndata: photos\nspeed: 3", "has no option speed"),
+        ("system: ovseg/maskformer", "names no data; add for example --set data=COCO"),
+        ("system: ovseg/maskformer\npreset: ovseg-swin", "did you mean ovseg-swinb?"),
+        ("system: ovseg/maskformer\ndata: nowhere", "nowhere"),
         ("system: unheard-of\ndata: synthetic:jargon", "unheard-of"),
     ],
 )

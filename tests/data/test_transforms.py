@@ -9,7 +9,9 @@ from segtune.data.transforms import (
     RandomCrop,
     RandomFlip,
     RandomScale,
+    RandomShortSide,
     ResizeKeepRatio,
+    maskformer_training,
     rpn_training,
 )
 from tests.data.test_examples import example
@@ -46,6 +48,34 @@ def test_resize_keep_ratio(
     size: tuple[int, int], short: int, long: int | None, expected: tuple[int, int]
 ) -> None:
     assert ResizeKeepRatio(short, long)(example(*size)).size == expected
+
+
+def test_random_short_side_takes_every_choice_equally() -> None:
+    resize, generator = RandomShortSide((8, 12, 20), long=30), seeded()
+    sizes = [resize(example(10, 20), generator).size for _ in range(300)]
+    counts = {size: sizes.count(size) for size in set(sizes)}
+    assert set(counts) == {(8, 16), (12, 24), (15, 30)}  # 20 would make the long side 40
+    assert min(counts.values()) > 75
+
+
+def test_the_views_of_maskformer() -> None:
+    """One size, padding is grey and unlabelled, colours stay in 0..255, one class is enough."""
+    views, generator = maskformer_training(32, shorts=(16, 64)), seeded()
+    semantic = torch.zeros(20, 20, dtype=torch.long)
+    kinds = set()
+    for _ in range(20):
+        view = views(labelled(semantic), generator)
+        assert view.image.shape == (3, 32, 32)
+        assert view.image.min() >= 0
+        assert view.image.max() <= 255
+        height, width = view.valid_size
+        assert view.semantic is not None
+        assert (view.semantic[:height, :width] == 0).all()
+        outside = view.semantic == -1
+        assert int(outside.sum()) == 32 * 32 - height * width
+        assert (view.image[:, outside] == 128).all()
+        kinds.add((height, width))
+    assert kinds == {(16, 16), (32, 32)}
 
 
 def test_random_scale_stays_in_range_and_varies() -> None:

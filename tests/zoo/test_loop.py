@@ -220,3 +220,36 @@ def test_both_optimisers_follow_the_rates(tmp_path: Path) -> None:
     factors = [RATES.factor(i, 7) for i in range(7)]
     assert list(toy.optimizers) == ["muon", "adamw"]
     assert rates == pytest.approx([peak * f for f in factors for peak in (0.02, 0.01)])
+
+
+def test_parts_of_a_batch_add_up(tmp_path: Path) -> None:
+    """The sum over three rows, at once and row by row."""
+
+    def losses_of(toy: Toy) -> Callable[[Tensor], Mapping[str, Tensor]]:
+        return lambda rows: {"square": (toy.model(rows) - rows).square().sum()}
+
+    whole, cut = Toy(), Toy()
+    whole.losses_of, cut.losses_of = losses_of(whole), losses_of(cut)  # type: ignore[method-assign]
+    whole.train(tmp_path / "whole", num_steps=3)
+    cut.train(tmp_path / "cut", num_steps=3, parts_of=lambda batch: batch.split(1))
+    for row, other in zip(log_of(tmp_path / "whole"), log_of(tmp_path / "cut"), strict=True):
+        assert other == pytest.approx(row, rel=1e-4)
+    pairs = zip(whole.model.parameters(), cut.model.parameters(), strict=True)
+    for a, b in pairs:
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3)
+
+
+def test_every_group_follows_the_rates_from_its_own_peak(tmp_path: Path) -> None:
+    """Also in a resumed run, whose optimiser comes back with the rates of its last step."""
+    groups: list[list[float]] = []
+    for number, stop in enumerate((2, 5, 7)):
+        toy = Toy()
+        parameters = [
+            {"params": [toy.model.weight], "lr": 0.1},
+            {"params": [toy.model.bias], "lr": 0.001},
+        ]
+        toy.optimizers = {"adamw": torch.optim.AdamW(parameters, lr=9.0)}
+        toy.train(tmp_path, stop_after=stop, resume=number > 0)
+        groups.append([group["lr"] for group in toy.optimizers["adamw"].param_groups])
+    for found, last in zip(groups, (1, 4, 6), strict=True):
+        assert found == pytest.approx([peak * RATES.factor(last, 7) for peak in (0.1, 0.001)])

@@ -1,4 +1,8 @@
-"""The layers of the masked-attention decoder: attention and FFN, each post-norm."""
+"""The layers of query decoders: attention and FFN, each post-norm.
+
+`dropout` acts in training mode only and in the places of DETR: on attention weights, on hidden
+units of the FFN, and on every branch before its residual.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +30,9 @@ class DecoderLayer(nn.Module):
 class MultiHeadAttention(nn.Module):
     """Multi-head attention with a residual and a LayerNorm after it."""
 
-    def __init__(self, width: int, num_heads: int) -> None:
+    def __init__(self, width: int, num_heads: int, dropout: float = 0.0) -> None:
         super().__init__()
-        self.num_heads = num_heads
+        self.num_heads, self.dropout = num_heads, dropout
         self.qkv = nn.Linear(width, 3 * width)
         self.project_out = nn.Linear(width, width)
         self.norm = nn.LayerNorm(width)
@@ -47,16 +51,23 @@ class MultiHeadAttention(nn.Module):
     ) -> Tensor:
         """x, placed and result: (B, Q, D). is_open: (B, 1, Q, S) bool, a row is never all False."""
         query = self._projected(placed, 0)
-        mixed = F.scaled_dot_product_attention(query, keys, values, attn_mask=is_open)
-        return self.norm(x + self.project_out(mixed.transpose(1, 2).flatten(2)))
+        share = self.dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(
+            query, keys, values, attn_mask=is_open, dropout_p=share
+        )
+        branch = self.project_out(mixed.transpose(1, 2).flatten(2))
+        return self.norm(x + F.dropout(branch, share, training=share > 0))
 
 
 class FeedForward(nn.Module):
-    def __init__(self, width: int, hidden: int) -> None:
+    def __init__(self, width: int, hidden: int, dropout: float = 0.0) -> None:
         super().__init__()
+        self.dropout = dropout
         self.expand = nn.Linear(width, hidden)
         self.shrink = nn.Linear(hidden, width)
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(x + self.shrink(F.relu(self.expand(x))))
+        share = self.dropout if self.training else 0.0
+        hidden = F.dropout(F.relu(self.expand(x)), share, training=share > 0)
+        return self.norm(x + F.dropout(self.shrink(hidden), share, training=share > 0))

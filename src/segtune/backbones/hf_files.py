@@ -64,11 +64,12 @@ def stated_normalisation(path: Path) -> dict[str, tuple[float, ...]]:
     return {}
 
 
-def download(name: str, *, example: str) -> Path:
+def download(name: str, *, example: str, weights: str = "*.safetensors") -> Path:
     """Returns the local folder of a repository of the hub.
 
     Args:
         example: a name for the message where `name` is none.
+        weights: pattern of the weight files to fetch.
 
     Raises:
         FileNotFoundError, WeightsError: it is no name, is gated, or cannot be had.
@@ -79,7 +80,7 @@ def download(name: str, *, example: str) -> Path:
             f'name such as "{example}"'
         )
     try:
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", "*.safetensors"]))
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", weights]))
     except GatedRepoError:
         raise WeightsError(
             f"{name!r} is gated: accept its terms at https://huggingface.co/{name}, type "

@@ -24,6 +24,7 @@ from segtune.backbones.position import sine_positions
 from segtune.backbones.proposals import Proposals
 from segtune.backbones.resnet import ResNet, ResNetConfig
 from segtune.backbones.swin import Swin, SwinConfig
+from segtune.errors import SegtuneError
 
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
@@ -45,6 +46,7 @@ class MaskFormerConfig:
         class_hidden: hidden width of the text-space head; None is one linear layer, ZegFormer's
             form, where the no-object vector is used as it is and not at unit length.
         groups: of every GroupNorm.
+        dropout: of the query decoder, in training; the papers train with 0.1.
     """
 
     image_encoder: SwinConfig | ResNetConfig = field(default_factory=SwinConfig)
@@ -58,6 +60,11 @@ class MaskFormerConfig:
     joint_width: int = 768
     class_hidden: int | None = 1024
     groups: int = 32
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.dropout < 1:
+            raise SegtuneError(f"dropout={self.dropout}; expected 0 up to, not including, 1")
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain values, ready for JSON; `from_dict` leads back."""
@@ -120,8 +127,8 @@ class MaskFormer(nn.Module):
         self.eval()
 
     def train(self, mode: bool = True) -> MaskFormer:
-        """Stays in eval mode: nothing here behaves differently in training."""
-        return super().train(False)
+        """Stays in eval mode while the weights are frozen; `requires_grad_` comes first."""
+        return super().train(mode and self.no_object.requires_grad)
 
     @property
     def device(self) -> torch.device:
@@ -197,7 +204,8 @@ class QueryDecoder(nn.Module):
         self.input = nn.Conv2d(in_channels, width, 1)
         self.query_position = nn.Parameter(torch.randn(config.num_queries, width))
         self.layers = nn.ModuleList(
-            _DecoderLayer(width, heads, config.feedforward) for _ in range(config.num_layers)
+            _DecoderLayer(width, heads, config.feedforward, config.dropout)
+            for _ in range(config.num_layers)
         )
         self.norm = nn.LayerNorm(width)
 
@@ -217,11 +225,11 @@ class QueryDecoder(nn.Module):
 
 
 class _DecoderLayer(nn.Module):
-    def __init__(self, width: int, num_heads: int, feedforward: int) -> None:
+    def __init__(self, width: int, num_heads: int, feedforward: int, dropout: float) -> None:
         super().__init__()
-        self.self_attention = MultiHeadAttention(width, num_heads)
-        self.cross = MultiHeadAttention(width, num_heads)
-        self.feedforward = FeedForward(width, feedforward)
+        self.self_attention = MultiHeadAttention(width, num_heads, dropout)
+        self.cross = MultiHeadAttention(width, num_heads, dropout)
+        self.feedforward = FeedForward(width, feedforward, dropout)
 
     def forward(self, x: Tensor, places: Tensor, placed_memory: Tensor, memory: Tensor) -> Tensor:
         """x, places and result: (B, Q, D). memory: (B, S, D); positions go to keys only."""

@@ -1,8 +1,8 @@
 """Swin Transformer (Liu et al. 2021) as an image encoder: four maps at strides 4, 8, 16 and 32.
 
 The form of detection and segmentation code: maps of any size, padded to whole windows after the
-first norm of a block; windows keep their size on small maps; a LayerNorm on each output. Dropout
-and stochastic depth are left out.
+first norm of a block; windows keep their size on small maps; a LayerNorm on each output. Stochastic
+depth (Huang et al. 2016) in training mode only; dropout is left out.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from segtune.errors import SegtuneError
 
 PATCH = 4
 
@@ -26,6 +28,8 @@ class SwinConfig:
         num_heads: attention heads per stage.
         window: side of the attention windows, in tokens.
         mlp_ratio: hidden width of the MLPs over the width of the stage.
+        drop_path: in training, the probability that an image skips a branch of the last block; it
+            rises linearly over all blocks, from 0 at the first.
     """
 
     embed_dim: int = 128
@@ -33,11 +37,27 @@ class SwinConfig:
     num_heads: tuple[int, ...] = (4, 8, 16, 32)
     window: int = 12
     mlp_ratio: float = 4.0
+    drop_path: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.drop_path < 1:
+            raise SegtuneError(f"drop_path={self.drop_path}; expected 0 up to, not including, 1")
 
     @property
     def out_channels(self) -> tuple[int, ...]:
         """Channels of the four maps."""
         return tuple(self.embed_dim * 2**stage for stage in range(len(self.depths)))
+
+    @property
+    def drop_paths(self) -> tuple[float, ...]:
+        """Drop probability of every block, in order.
+
+        Example:
+            >>> SwinConfig(depths=(1, 1, 2, 1), drop_path=0.5).drop_paths
+            (0.0, 0.125, 0.25, 0.375, 0.5)
+        """
+        last = max(sum(self.depths) - 1, 1)
+        return tuple(self.drop_path * i / last for i in range(sum(self.depths)))
 
 
 class Swin(nn.Module):
@@ -56,6 +76,7 @@ class Swin(nn.Module):
         widths = config.out_channels
         self.patches = nn.Conv2d(3, config.embed_dim, PATCH, PATCH)
         self.patch_norm = nn.LayerNorm(config.embed_dim)
+        drop_paths = iter(config.drop_paths)
         self.stages = nn.ModuleList(
             nn.Sequential(
                 *(
@@ -65,6 +86,7 @@ class Swin(nn.Module):
                         window=config.window,
                         shift=config.window // 2 if i % 2 else 0,
                         hidden=int(width * config.mlp_ratio),
+                        drop_path=next(drop_paths),
                     )
                     for i in range(depth)
                 )
@@ -95,9 +117,18 @@ class Swin(nn.Module):
 class _Block(nn.Module):
     """Attention inside windows, then an MLP; both pre-norm with a residual."""
 
-    def __init__(self, width: int, num_heads: int, *, window: int, shift: int, hidden: int) -> None:
+    def __init__(
+        self,
+        width: int,
+        num_heads: int,
+        *,
+        window: int,
+        shift: int,
+        hidden: int,
+        drop_path: float = 0.0,
+    ) -> None:
         super().__init__()
-        self.window, self.shift = window, shift
+        self.window, self.shift, self.drop_path = window, shift, drop_path
         self.norm1 = nn.LayerNorm(width)
         self.attention = _WindowAttention(width, num_heads, window)
         self.norm2 = nn.LayerNorm(width)
@@ -106,8 +137,16 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x and result: (B, h, w, C)."""
-        x = x + self._attend(self.norm1(x))
-        return x + self.shrink(F.gelu(self.expand(self.norm2(x))))
+        x = x + self._kept(self._attend(self.norm1(x)))
+        return x + self._kept(self.shrink(F.gelu(self.expand(self.norm2(x)))))
+
+    def _kept(self, branch: Tensor) -> Tensor:
+        """Drops the branch of random images in training; the rest is scaled to the same mean."""
+        if not (self.training and self.drop_path):
+            return branch
+        share = 1 - self.drop_path
+        kept = torch.rand(len(branch), 1, 1, 1, device=branch.device) < share
+        return branch * (kept / share).to(branch.dtype)
 
     def _attend(self, x: Tensor) -> Tensor:
         size, shift = self.window, self.shift

@@ -17,6 +17,8 @@ ZOO = ("zoo/clip_vit", "zoo/maskformer", "zoo/seem")
 """Recipes of bundled models."""
 PAIRS = "ovseg/pairs"
 """Recipes that adapt CLIP by mask-category pairs."""
+PROPOSALS = "ovseg/maskformer"
+"""Recipes that train the mask proposals of two-stage systems."""
 
 
 def run(options: Namespace) -> int:
@@ -29,6 +31,9 @@ def run(options: Namespace) -> int:
         return 0
     if system == PAIRS:
         _train_on_pairs(options.recipe, settings, out=out, resume=options.resume)
+        return 0
+    if system == PROPOSALS:
+        _train_proposals(options.recipe, settings, out=out, resume=options.resume)
         return 0
     from segtune.train.run import run_recipe
 
@@ -60,7 +65,7 @@ def system_of(recipe: Path) -> str:
     if not isinstance(values, dict) or not isinstance(values.get("system"), str):
         raise SegtuneError(f"{recipe} has no `system:`; write for example `system: rpn` into it")
     system = values["system"]
-    known = (*SYSTEMS, *ZOO, PAIRS)
+    known = (*SYSTEMS, *ZOO, PAIRS, PROPOSALS)
     if system not in known:
         raise unknown_name(system, known, what="system of recipes")
     return system
@@ -105,3 +110,12 @@ def _train_on_pairs(recipe: Path, settings: dict[str, Any], *, out: Path, resume
         print_table(("%", *names), rows, title=title)
     written = [adapted.model, adapted.prompts, out]
     print(f"wrote {', '.join(str(path) for path in written if path is not None)}")
+
+
+def _train_proposals(recipe: Path, settings: dict[str, Any], *, out: Path, resume: bool) -> None:
+    from segtune.train.maskformer.recipe import read_recipe
+    from segtune.train.maskformer.run import run as train_proposals
+
+    chosen = read_recipe(recipe, overrides=settings)
+    folder = train_proposals(chosen, out=out, resume=resume)
+    print(f"wrote {folder}; use it as --model {out} or --model {folder}+{chosen.text}")

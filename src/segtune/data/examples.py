@@ -93,13 +93,16 @@ def cropped(example: Example, window: tuple[slice, slice]) -> Example:
     )
 
 
-def padded(example: Example, size: tuple[int, int]) -> Example:
-    """Returns the example padded at the right and bottom up to `size`: 0, `IGNORE` and False."""
+def padded(example: Example, size: tuple[int, int], *, value: float = 0.0) -> Example:
+    """Returns the example padded at the right and bottom up to (height, width) `size`.
+
+    With `value` in the image, `IGNORE` in the semantic map and False in masks.
+    """
     bottom, right = (max(0, a - b) for a, b in zip(size, example.size, strict=True))
     semantic, border = example.semantic, (0, right, 0, bottom)
     return replace(
         example,
-        image=functional.pad(example.image, border),
+        image=functional.pad(example.image, border, value=value),
         semantic=None if semantic is None else functional.pad(semantic, border, value=IGNORE),
         masks=functional.pad(example.masks, border),
     )

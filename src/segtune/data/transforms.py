@@ -2,7 +2,8 @@
 
 Each transform is a frozen dataclass that is called with an `Example` and, since randomness is
 passed in, a `torch.Generator`; those that are not random ignore it. `Pipeline` chains them,
-`rpn_training` is the chain of RPN and ZegCLIP (rescale, crop, flip, distort, normalise, pad).
+`rpn_training` is the chain of RPN and ZegCLIP (rescale, crop, flip, distort, normalise, pad),
+`maskformer_training` that of MaskFormer and the systems built on it (the same without normalising).
 Changes of colour are in `data/photometric.py`.
 
 Samples become examples by `from_sample` of `data/examples.py`, and batches by its `to_batch`.
@@ -92,6 +93,23 @@ class RandomScale:
 
 
 @dataclass(frozen=True)
+class RandomShortSide:
+    """Resizes as `ResizeKeepRatio` does, to a short side drawn from `shorts`, all equally likely.
+
+    Attributes:
+        shorts: pixels of the short side.
+        long: most pixels of the long side.
+    """
+
+    shorts: tuple[int, ...]
+    long: int | None = None
+
+    def __call__(self, example: Example, generator: torch.Generator) -> Example:
+        short = self.shorts[_randint(len(self.shorts), generator)]
+        return ResizeKeepRatio(short, self.long)(example, generator)
+
+
+@dataclass(frozen=True)
 class RandomCrop:
     """Cuts out a window; sides that are smaller than the window stay as they are.
 
@@ -151,15 +169,16 @@ class Normalize:
 
 @dataclass(frozen=True)
 class Pad:
-    """Pads at the right and bottom up to `size`: 0 in the image, `IGNORE` in the semantic map.
+    """Pads at the right and bottom up to `size`: `value` in the image, `IGNORE` in the map.
 
-    Comes after `Normalize`, so that padding is the mean colour.
+    After `Normalize` the default is the mean colour.
     """
 
     size: tuple[int, int]
+    value: float = 0.0
 
     def __call__(self, example: Example, generator: torch.Generator | None = None) -> Example:
-        return padded(example, self.size)
+        return padded(example, self.size, value=self.value)
 
 
 def rpn_training(size: int = 512) -> Pipeline:
@@ -176,6 +195,28 @@ def rpn_training(size: int = 512) -> Pipeline:
             PhotometricDistortion(),
             Normalize(),
             Pad((size, size)),
+        )
+    )
+
+
+def maskformer_training(
+    crop: int, *, shorts: tuple[int, ...], long: int | None = None, grey: float = 128.0
+) -> Pipeline:
+    """Returns the training transforms of MaskFormer (specification of OVSeg, section 1.3).
+
+    Images stay in 0..255; every window is accepted, however much of it one class fills.
+
+    Args:
+        crop: side of the square view; smaller images are padded with `grey`.
+        shorts, long: see `RandomShortSide`.
+    """
+    return Pipeline(
+        (
+            RandomShortSide(shorts, long),
+            RandomCrop((crop, crop), largest_share=1),
+            PhotometricDistortion(),
+            RandomFlip(),
+            Pad((crop, crop), grey),
         )
     )
 

@@ -1,6 +1,7 @@
-"""The training loop of the bundled models: one folder per run, exact resume, one optimiser recipe.
+"""The loop of trainings that learn whole models: one folder per run, exact resume.
 
-A batch is a pure function of the step, so a run goes on from its step number alone.
+A batch is a pure function of the step, so a run goes on from its step number alone. Rates follow
+any `Schedule`; Muon with AdamW and a cosine (`Rates`) is the recipe of the bundled models.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import yaml
@@ -28,7 +29,15 @@ from segtune.train.checkpoints import load_checkpoint, read_state, save_checkpoi
 log = logging.getLogger(__name__)
 
 CHECKPOINT, LOG, RECIPE = "checkpoint.pt", "log.jsonl", "recipe.yaml"
-FREE = ("save_every", "device")  # settings that may change between the parts of a run
+FREE = ("save_every", "device", "workers")  # settings that may change between parts of a run
+
+
+class Schedule(Protocol):
+    """How learning rates change over a run."""
+
+    def factor(self, step: int, num_steps: int) -> float:
+        """Returns the rate of a step over the peak rate of its parameter group."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -94,10 +103,11 @@ def train(
     settings: Mapping[str, Any],
     model: nn.Module,
     optimizers: Mapping[str, torch.optim.Optimizer],
-    rates: Rates,
+    rates: Schedule,
     num_steps: int,
     batch_at: Callable[[int], Any],
     losses_of: Callable[[Any], Mapping[str, Tensor]],
+    parts_of: Callable[[Any], Sequence[Any]] | None = None,
     save_every: int = 100,
     resume: bool = False,
     progress: bool = True,
@@ -109,9 +119,12 @@ def train(
     Args:
         out: folder of the run; gets `recipe.yaml`, `log.jsonl` and `checkpoint.pt`.
         settings: plain values that define the run; a checkpoint of other settings is refused.
+        optimizers: every parameter group starts at its peak rate.
         batch_at: the batch of a step; called one step ahead, in a thread.
         losses_of: named losses of a batch, already weighted; their sum is minimised. Names that
             start with "_" are logged only.
+        parts_of: splits a batch into parts that go through the model one after the other; their
+            losses must add up to those of the batch. None takes it whole.
         resume: go on from the checkpoint in `out`; start anew where there is none.
         stop_after: leave after this step with a checkpoint, as an interruption would.
 
@@ -123,13 +136,13 @@ def train(
     if checkpoint.exists() and not resume:
         raise SegtuneError(f"{out} already holds a run; add --resume or choose another --out")
     parts: dict[str, Any] = {"model": model, **optimizers}
+    peaks = {name: [g["lr"] for g in o.param_groups] for name, o in optimizers.items()}
     start = 0
     if checkpoint.exists():
         _check_same(read_state(checkpoint)["extra"]["recipe"], settings)
         start = load_checkpoint(checkpoint, parts=parts).step
     out.mkdir(parents=True, exist_ok=True)
     _write_recipe(settings, out / RECIPE)
-    peaks = {name: optimizer.defaults["lr"] for name, optimizer in optimizers.items()}
     end = min(num_steps, stop_after or num_steps)
     bar = tqdm(
         _ahead(batch_at, start, end),
@@ -143,9 +156,11 @@ def train(
     with (out / LOG).open("a", encoding="utf-8", buffering=1) as log_file:
         for batch in bar:
             for name, optimizer in optimizers.items():
-                for group in optimizer.param_groups:
-                    group["lr"] = peaks[name] * rates.factor(done, num_steps)
-            values = _step(model, list(optimizers.values()), losses_of(batch), max_grad_norm)
+                for group, peak in zip(optimizer.param_groups, peaks[name], strict=True):
+                    group["lr"] = peak * rates.factor(done, num_steps)
+            parts_now = parts_of(batch) if parts_of else [batch]
+            losses = (losses_of(part) for part in parts_now)
+            values = _step(model, list(optimizers.values()), losses, max_grad_norm)
             bar.set_postfix(loss=f"{values['loss']:.3f}")
             done += 1
             seconds = round(time.monotonic() - began, 1)
@@ -159,21 +174,25 @@ def train(
 def _step(
     model: nn.Module,
     optimizers: Sequence[torch.optim.Optimizer],
-    losses: Mapping[str, Tensor],
+    losses_of_parts: Iterable[Mapping[str, Tensor]],
     max_grad_norm: float,
 ) -> dict[str, float]:
-    total = torch.stack([v for k, v in losses.items() if not k.startswith("_")]).sum()
     model.zero_grad(set_to_none=True)
-    total.backward()
+    sums: dict[str, Tensor] = {}
+    for losses in losses_of_parts:
+        total = torch.stack([v for k, v in losses.items() if not k.startswith("_")]).sum()
+        total.backward()
+        for name, value in {"loss": total, **losses}.items():
+            sums[name] = value.detach() + sums[name] if name in sums else value.detach()
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)
-    if not (total.isfinite() and norm.isfinite()):
+    if not (sums["loss"].isfinite() and norm.isfinite()):
         raise FloatingPointError(
-            f"loss {total.item()}, gradient norm {norm.item()}; resume from the last checkpoint "
-            "with a smaller lr"
+            f"loss {sums['loss'].item()}, gradient norm {norm.item()}; resume from the last "
+            "checkpoint with a smaller lr"
         )
     for optimizer in optimizers:
         optimizer.step()
-    return {"loss": round(total.item(), 5), **{k: round(v.item(), 5) for k, v in losses.items()}}
+    return {name: round(value.item(), 5) for name, value in sums.items()}
 
 
 def _ahead(batch_at: Callable[[int], Any], start: int, end: int) -> Iterator[Any]:

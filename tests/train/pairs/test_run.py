@@ -193,7 +193,10 @@ def test_published_presets():
     assert (code.lr, code.weight_decay, code.depth) == (5e-6, 0.2, 3)
 
 
-@pytest.mark.parametrize("file", sorted(Path("recipes/ovseg").glob("*.yaml")), ids=str)
+RECIPES = [file for kind in ("ft", "mpt") for file in Path("recipes/ovseg").glob(f"{kind}*.yaml")]
+
+
+@pytest.mark.parametrize("file", sorted(RECIPES), ids=str)
 def test_the_recipes_of_the_repository_are_read(file):
     recipe = read_recipe(file)
     assert recipe.stages
