@@ -86,6 +86,9 @@ def _loop(image, probs, config):
         {"matting": True},
         {"style": "crop"},
         {"size": 7},
+        {"size": 37},  # blocks of one column
+        {"size": 96},  # three blocks
+        {"size": 96, "resize": "bilinear"},
         {"resize": "bilinear"},
     ],
     ids=str,

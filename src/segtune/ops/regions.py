@@ -29,7 +29,7 @@ from segtune.ops.resize import bilinear
 AT_ONCE = {"cpu": 1}
 """Device -> regions that `_cut_together` takes at once; others take 32."""
 BLOCK = 32
-"""Columns of a region that are resized together on processors."""
+"""Columns of a region that are resized together on processors, at most."""
 LARGEST_PROBABILITY = 1 - 2**-24
 """The last float32 below one; a mask of certain pixels has finite logits with it."""
 
@@ -248,7 +248,8 @@ def _cut_one_by_one(
     """`_cut_together` for processors, which would multiply by zeros for most of the time.
 
     R_y has a few weights per row, so the rows of the box are summed by them; the rows of the three
-    channels lie below each other. Of R_x, few columns of the region read few columns of the box.
+    channels lie below each other. A block of columns of the region reads few columns of the box,
+    and all blocks are one batched product of overlapping parts of those rows.
     """
     size, channels = config.size, len(picture)
     regions = picture.new_empty(len(boxes), channels * size, size)
@@ -260,11 +261,16 @@ def _cut_one_by_one(
     below = sides[:, 1, None, None, None] * torch.arange(channels)[:, None, None]
     rows = (rows[:, None] + below).flatten(1, 2)  # (R, 3 * S, taps)
     weights_y = weights_y.to(picture.dtype).repeat(1, channels, 1)
-    blocks = torch.arange(size).split(BLOCK)
-    starts = columns[:, [int(block[0]) for block in blocks], 0].tolist()
-    ends = (columns[:, [int(block[-1]) for block in blocks], -1] + 1).tolist()
+    block = max(d for d in range(1, BLOCK + 1) if size % d == 0)
+    count = size // block
+    steps = _steps(columns, sides[:, 0], block)
+    offsets = steps[:, None] * torch.arange(count)  # (R, blocks)
+    columns = (columns - offsets.repeat_interleave(block, 1)[..., None]).unflatten(1, (-1, block))
+    columns, weights_x = columns.mT, weights_x.to(picture.dtype).unflatten(1, (-1, block)).mT
     is_mean = not bool(paint.any())
-    for index, (x1, y1, x2, y2) in enumerate(boxes.tolist()):
+    for index, (step, (x1, y1, x2, y2)) in enumerate(
+        zip(steps.tolist(), boxes.tolist(), strict=True)
+    ):
         window = picture[:, y1:y2, x1:x2]
         weights = _weights_of(mask_probs[index, y1:y2, x1:x2], config)
         masks[index] = F.interpolate(weights[None, None], (size, size), mode="nearest")[0, 0]
@@ -272,12 +278,32 @@ def _cut_one_by_one(
             window = window * weights if is_mean else _painted(window, weights, paint)
         lines = window.reshape(-1, x2 - x1)  # (3 * h, w)
         lines = F.embedding_bag(rows[index], lines, mode="sum", per_sample_weights=weights_y[index])
-        along_x = lines.new_zeros(size, x2 - x1)
-        along_x.scatter_add_(1, columns[index], weights_x[index].to(lines.dtype))
-        for block, start, end in zip(blocks, starts[index], ends[index], strict=True):
-            to, read = slice(int(block[0]), int(block[-1]) + 1), slice(start, end)
-            torch.mm(lines[:, read], along_x[to, read].T, out=regions[index, :, to])
+        width = x2 - x1 - (count - 1) * step
+        along_x = lines.new_zeros(count, width, block)
+        along_x.scatter_add_(1, columns[index], weights_x[index])
+        parts = lines.as_strided((count, len(lines), width), (step, x2 - x1, 1))
+        torch.bmm(parts, along_x, out=regions[index].unflatten(1, (count, block)).transpose(0, 1))
     return regions.unflatten(1, (channels, size)), masks
+
+
+def _steps(columns: Tensor, widths: Tensor, block: int) -> Tensor:
+    """Returns (R,) int64: how far apart parts of a box may lie, as many as there are blocks.
+
+    All parts are equally wide and equally far apart, the first at the left edge of the box and the
+    last at the right one; each holds all that its block reads.
+
+    Args:
+        columns: (R, S, taps), what each column of a region reads, rising.
+        widths: (R,) of the boxes.
+        block: columns per block, a divisor of S.
+    """
+    first, last = columns[:, ::block, 0], columns[:, block - 1 :: block, -1]  # (R, blocks)
+    number = torch.arange(1, first.shape[1])
+    if not len(number):
+        return torch.zeros_like(widths)
+    from_left = first[:, 1:] // number
+    from_right = (widths[:, None] - 1 - last[:, :-1]) // number.flip(0)
+    return torch.cat([from_left, from_right], 1).amin(1)
 
 
 def _weights_of(probs: Tensor, config: RegionConfig) -> Tensor:
