@@ -95,7 +95,7 @@ def _loop(image, probs, config):
 )
 def test_same_as_one_region_at_a_time(changes, way, monkeypatch):
     if way == "together":
-        monkeypatch.setattr(module, "_cut_one_by_one", module._cut_together)
+        monkeypatch.setattr(module, "cut_one_by_one", module.cut_together)
     image, probs = _scene()
     config = replace(OVSEG, **{"size": 32} | changes)
     cut = _cut(image, probs, config)
