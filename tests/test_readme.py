@@ -33,8 +33,8 @@ def folder(tmp_path, monkeypatch):
     Image.fromarray(mask).save("masks/car.png")
     usual = fit_module.default_config
 
-    def quick(system):
-        config = usual(system)
+    def quick(system, task="semantic"):
+        config = usual(system, task)
         return replace(config, loop=replace(config.loop, steps=2), views=1, batch=1, trial_steps=1)
 
     monkeypatch.setattr("segtune.cli.fit.default_config", quick)
