@@ -35,6 +35,7 @@ from segtune.backbones.clip_vit import ClipVit
 from segtune.backbones.hub import load_backbone
 from segtune.backbones.proposal_files import load_proposals
 from segtune.backbones.two_stage import TwoStage
+from segtune.cli.option_groups import set_option
 from segtune.data.formats import open_dataset
 from segtune.data.pairs import write_pairs
 from segtune.data.regions import named_regions
@@ -292,11 +293,10 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=50, help="scored scenes")
     parser.add_argument("--scenes", type=int, default=200, help="of train, that pairs are from")
     parser.add_argument("--rows", nargs="+", help="names of rows; default: all")
-    parser.add_argument("--set", dest="settings", nargs="+", default=[], metavar="KEY=VALUE")
+    set_option(parser, "field of the recipe; may be repeated")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--json", type=Path, help="also write the tables here")
     options = parser.parse_args()
-    options.settings = [_setting(text) for text in options.settings]
     if options.threads:
         torch.set_num_threads(options.threads)
     bench = Bench(options)
@@ -356,12 +356,6 @@ def _print_runs(
 def _spread(values: list[float]) -> str:
     spread = statistics.stdev(values) if len(values) > 1 else 0.0
     return f"{100 * statistics.mean(values):.1f} ± {100 * spread:.1f}"
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    from segtune.cli.values import setting
-
-    return setting(text)
 
 
 def _slug(name: str) -> str:

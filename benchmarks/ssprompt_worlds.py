@@ -27,6 +27,7 @@ from typing import Any
 import torch
 from common import print_table
 
+from segtune.cli.option_groups import set_option
 from segtune.data.formats import open_dataset
 from segtune.data.samples import SomeClasses, Subset
 from segtune.data.synthetic.attributes import Composition, stuff_concepts, thing_concept
@@ -113,7 +114,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--systems", nargs="+", default=list(ROWS), choices=list(ROWS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--shots", nargs="+", type=int, default=[16])
-    parser.add_argument("--steps", type=int, help="of every fit; default: those of segtune fit")
+    parser.add_argument("--steps", type=int, help="of every fit, in an --out of its own")
+    set_option(parser, "option of every fit, such as spatial_lr_factor=1; may be repeated")
     parser.add_argument("--split", default="test", help="of the target; choose settings on val")
     parser.add_argument("--images", type=int, default=60, help="scored images of the target")
     parser.add_argument("--base-images", type=int, default=30)
@@ -167,7 +169,7 @@ def _run(
     options: argparse.Namespace,
 ) -> dict[str, Any]:
     """Returns the scores of one fit; fits and scores where no file has them."""
-    stem = f"{world}-{_slug(name)}-{shots}-{seed}"
+    stem = f"{world}-{_slug(name)}{_tag(options)}-{shots}-{seed}"
 
     def make() -> dict[str, Any]:
         began = time.process_time()
@@ -212,7 +214,7 @@ def _fitted(
     # Features are shared by the systems; rates are taken as they are, without trials.
     config = replace(default_config(system), cache="disk", rate_factors=())
     slug = _slug("-".join([system, *map(str, settings.values())]))
-    file = options.out / f"{world}-{slug}-{shots}-{seed}.prompts.safetensors"
+    file = options.out / f"{world}-{slug}{_tag(options)}-{shots}-{seed}.prompts.safetensors"
     if file.is_file():
         return Prompts.load(file)
     if options.steps:
@@ -221,13 +223,18 @@ def _fitted(
         model,
         data.world(world)[0],
         system=system,
-        options=settings,
+        options=settings | dict(options.settings),
         shots=shots,
         seed=seed,
         config=config,
         out=file,
         progress=False,
     )
+
+
+def _tag(options: argparse.Namespace) -> str:
+    """Returns the part of file names that tells fits of other settings apart."""
+    return "".join(f"-{_slug(f'{key}={value}')}" for key, value in options.settings)
 
 
 def _key(outside: Dataset) -> str:

@@ -9,21 +9,10 @@ import torch.nn.functional as F
 from segtune.backbones.decoder_layers import FeedForward, MultiHeadAttention
 from segtune.backbones.maskformer import MaskFormer, MaskFormerConfig
 from segtune.backbones.maskformer_files import load_maskformer, save_maskformer
-from segtune.backbones.swin import SwinConfig
+from tests.backbones import test_maskformer
 
-CONFIG = MaskFormerConfig(
-    SwinConfig(8, (1, 1, 1, 1), (1, 1, 2, 2), window=4, drop_path=0.4),
-    fpn_width=32,
-    mask_dim=16,
-    hidden=32,
-    feedforward=24,
-    num_layers=2,
-    num_queries=5,
-    joint_width=12,
-    class_hidden=20,
-    dropout=0.3,
-)
-PLAIN = replace(CONFIG, dropout=0.0, image_encoder=replace(CONFIG.image_encoder, drop_path=0.0))
+PLAIN = test_maskformer.CONFIG
+CONFIG = replace(PLAIN, dropout=0.3, image_encoder=replace(PLAIN.image_encoder, drop_path=0.4))
 
 
 def _answers(model: MaskFormer) -> torch.Tensor:

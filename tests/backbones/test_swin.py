@@ -7,26 +7,13 @@ import torch
 from transformers import MaskFormerSwinConfig
 from transformers.models.maskformer.modeling_maskformer_swin import MaskFormerSwinBackbone
 
+from segtune.backbones.encoder_files import SWIN_HF, _joined
 from segtune.backbones.key_tables import load_strictly, rename_keys
 from segtune.backbones.swin import Swin, SwinConfig, same_region
 from segtune.errors import SegtuneError
 
-TRANSFORMERS = (
-    (r"^model\.embeddings\.patch_embeddings\.projection\.", "patches."),
-    (r"^model\.embeddings\.norm\.", "patch_norm."),
-    (r"^model\.encoder\.layers\.(\d+)\.blocks\.", r"stages.\1."),
-    (r"^model\.encoder\.layers\.(\d+)\.downsample\.norm\.", r"merges.\1.norm."),
-    (r"^model\.encoder\.layers\.(\d+)\.downsample\.reduction\.", r"merges.\1.reduce."),
-    (r"\.layernorm_before\.", ".norm1."),
-    (r"\.layernorm_after\.", ".norm2."),
-    (r"\.attention\.output\.dense\.", ".attention.project_out."),
-    (r"\.attention\.self\.relative_position_bias_table$", ".attention.bias_table"),
-    (r"\.intermediate\.dense\.", ".expand."),
-    (r"\.output\.dense\.", ".shrink."),
-    (r"^hidden_states_norms\.(stage)?(\d)\.", r"output_norms.\2."),
-    (r"relative_position_index$", None),
-    (r"^model\.layernorm\.", None),
-)
+BACKBONE = ((r"^model\.", ""), (r"^hidden_states_norms\.(stage)?(\d)\.", r"output_norms.\2."))
+"""What a backbone of transformers calls otherwise than its classifier."""
 
 
 @pytest.mark.parametrize("size", [(64, 64), (40, 56), (36, 100)])
@@ -37,12 +24,7 @@ def test_the_same_as_in_transformers(size):
     reference = MaskFormerSwinBackbone(MaskFormerSwinConfig(**sizes, out_features=stages)).eval()
     for parameter in reference.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
-    renamed = rename_keys(reference.state_dict(), TRANSFORMERS)
-    state = {key: value for key, value in renamed.items() if ".self." not in key}
-    for key in renamed:
-        if ".self.query." in key:
-            parts = [key.replace("query", part) for part in ("query", "key", "value")]
-            state[key.replace("self.query", "qkv")] = torch.cat([renamed[part] for part in parts])
+    state = _joined(rename_keys(rename_keys(reference.state_dict(), BACKBONE), SWIN_HF))
     swin = Swin(SwinConfig(8, (2, 1, 2, 2), (1, 2, 2, 4), window=3))
     load_strictly(swin, state, "transformers")
     images = torch.randn(2, 3, *size)

@@ -39,6 +39,14 @@ def test_worlds_score_the_target_and_the_words_outside_of_the_fit(tmp_path):
     assert table.read_text() == first
 
 
+def test_fits_of_other_settings_have_other_files(tmp_path):
+    arguments = [*NEW_WORDS, *SMALL, "--out", str(tmp_path), "--retention", "none"]
+    arguments += ["--systems", "SemPrompt"]
+    ssprompt_worlds.main(arguments)
+    ssprompt_worlds.main([*arguments, "--set", "class_balance=1"])
+    assert len(list(tmp_path.glob("*.prompts.safetensors"))) == 2
+
+
 def test_weather_worlds_have_words_that_sixteen_images_can_show():
     world = ssprompt_worlds.target_world("fog")
     assert world.weather == "fog"
