@@ -75,6 +75,13 @@ def test_by_class_reports_rare_classes(caplog: pytest.LogCaptureFixture) -> None
     assert shortfall(toy, class_presence(toy), 2) == {"class 1": 1, "class 2": 0}
 
 
+def test_by_class_names_few_of_many_rare_classes(caplog: pytest.LogCaptureFixture) -> None:
+    toy = Toy([{0}], num_classes=30)
+    with caplog.at_level(logging.WARNING):
+        by_class(toy, 1, 0)
+    assert caplog.messages[0].endswith("class 9 (0), class 10 (0) and 19 more")
+
+
 def test_by_class_without_labels() -> None:
     with pytest.raises(SegtuneError, match="no image of toy"):
         by_class(Toy([set(), set()]), 1, 0)

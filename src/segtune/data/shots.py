@@ -19,6 +19,9 @@ from segtune.types import IGNORE, Dataset, Sample
 
 logger = logging.getLogger(__name__)
 
+MAX_NAMED = 10
+"""Classes that a message names; `shortfall` has all of them."""
+
 
 def by_image(dataset: Dataset, shots: int, seed: int) -> tuple[int, ...]:
     """Returns the indices of `shots` images, drawn without replacement.
@@ -45,7 +48,7 @@ def by_class(
 
     In round k, each class that so far occurs in fewer than k images, rarest class first, adds the
     next image that shows it. A class with fewer images than `shots` contributes all of them; the
-    log names such classes, and `shortfall` lists them.
+    log names the first of such classes, and `shortfall` lists them all.
 
     Args:
         dataset: labelled samples.
@@ -69,7 +72,8 @@ def by_class(
                 chosen[index] = None
                 counts += presence[index]
     if short := shortfall(dataset, presence, shots):
-        words = ", ".join(f"{name} ({count})" for name, count in short.items())
+        words = ", ".join(f"{name} ({count})" for name, count in list(short.items())[:MAX_NAMED])
+        words += f" and {len(short) - MAX_NAMED} more" if len(short) > MAX_NAMED else ""
         logger.warning("fewer than %d images show: %s", shots, words)
     if not chosen:
         raise SegtuneError(f"no image of {dataset.name} ({dataset.split}) has a labelled class")

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import torch
+from loky import ProcessPoolExecutor
 
 from segtune.backbones.clip_vit import ClipVit
 from segtune.data.pairs import decode_rle
@@ -116,10 +116,8 @@ def look_at(
         stage = build()
         yield from map(stage, indices)
         return
-    # torch's threads do not survive a fork, so the processes start afresh.
-    with ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=_start, initargs=(build,)
-    ) as executor:
+    # torch's threads do not survive a fork; spawned workers would run the caller's script again.
+    with ProcessPoolExecutor(workers, initializer=_start, initargs=(build,)) as executor:
         waiting: deque[Future[LookedAt]] = deque()
         try:
             for index in indices:
@@ -129,7 +127,7 @@ def look_at(
             while waiting:
                 yield waiting.popleft().result()
         finally:
-            executor.shutdown(wait=False, cancel_futures=True)
+            executor.shutdown(kill_workers=True)
 
 
 _stage: RegionStage | None = None

@@ -11,11 +11,11 @@ import hashlib
 import json
 import os
 import shutil
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from loky import ProcessPoolExecutor
 from PIL import Image
 from tqdm import tqdm
 

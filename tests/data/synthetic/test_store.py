@@ -1,6 +1,8 @@
 """Stored scenes against the ones that are rendered on the fly."""
 
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -177,3 +179,22 @@ def test_the_name_of_a_dataset_asks_for_it():
     assert isinstance(found, StoredScenes)
     plain = open_dataset("synthetic:base?size=64&length=2&stuff_regions=1", split="val")
     assert_equal(found[1], plain[1])
+
+
+SCRIPT = """
+from pathlib import Path
+from segtune.data.synthetic import store
+from segtune.data.synthetic.dataset import SyntheticDataset
+store.CHUNK = 2
+print("once")
+scenes = store.StoredScenes(
+    SyntheticDataset("base", "train", size=(64, 80), length=3), Path("."), progress=False
+)
+"""
+
+
+def test_a_script_without_a_guard_renders_in_several_processes(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    command = [sys.executable, "script.py"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "once\n", "")

@@ -12,12 +12,11 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+from loky import ProcessPoolExecutor
 from tqdm import tqdm
 
 from segtune.ops.files import cache_dir
@@ -144,8 +143,8 @@ def _results(jobs: Sequence[Job], *, progress: bool) -> Iterator[Chunk]:
     if len(jobs) == 1 or (os.cpu_count() or 1) == 1:
         yield from map(_render_chunk, bar)
         return
-    # torch's threads do not survive a fork, so the workers start afresh.
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as executor:
+    # torch's threads do not survive a fork; spawned workers would run the caller's script again.
+    with ProcessPoolExecutor() as executor:
         for result, _ in zip(executor.map(_render_chunk, jobs), bar, strict=True):
             yield result
 
