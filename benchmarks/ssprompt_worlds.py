@@ -4,9 +4,9 @@
 
 Targets: `jargon` (new words for 12 known things), and `fog`, `night`, `rain`, `snow`: the scenes of
 `jargon` in that weather, under the names that the model knows. That is 24 words with stuff, so that
-sixteen images show all of them several times; the worlds of that name have 390. Fits use the
-defaults of `segtune fit`, without trials on held-out shots. Each run leaves its prompts and a JSON
-file under --out and is not repeated.
+sixteen images show all of them several times; with --words all it is the worlds of that name, with
+390 words. Fits use the defaults of `segtune fit`, without trials on held-out shots unless --trials
+asks for them. Each run leaves its prompts and a JSON file under --out and is not repeated.
 
 Columns: mIoU on the target's split before and after; then the `base` world, `val`, before and
 after: all of its words, and only the words that are not part of the fit. With --retention outside
@@ -53,6 +53,7 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 COLUMNS = ("target", "target_gain", "base", "base_change", "outside", "outside_change", "seconds")
 RETENTION = ("all", "outside", "none")
+WORDS = ("few", "all")
 
 
 class Kept:
@@ -76,11 +77,13 @@ class Kept:
         return self.dataset.sample_id(index)
 
 
-def target_world(name: str) -> World:
-    """Returns `jargon`, or its scenes in a weather with the names that the model knows."""
+def target_world(name: str, words: str = "few") -> World:
+    """Returns `jargon`, its scenes in a weather under known names, or the world of a weather."""
     jargon = make_world("jargon")
     if name == "jargon":
         return jargon
+    if words == "all":
+        return make_world(name)
     things = tuple(thing_concept(Composition.parse(looks)) for looks in JARGON.values())
     vocabulary = Vocabulary(things + stuff_concepts(), name=f"synthetic:{name}-24")
     return replace(jargon, name=f"{name}-24", weather=name, vocabulary=vocabulary)
@@ -90,7 +93,7 @@ class Data:
     """Everything that is fitted to and scored on, rendered once per process."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        self.split, self.images = options.split, options.images
+        self.split, self.images, self.words = options.split, options.images, options.words
         base = open_dataset("synthetic:base", split="val")
         self.base = Kept(Subset(base, range(options.base_images)))
         self._worlds: dict[str, tuple[Dataset, Dataset]] = {}
@@ -98,7 +101,7 @@ class Data:
     def world(self, name: str) -> tuple[Dataset, Dataset]:
         """Returns what is fitted to and what is scored on."""
         if name not in self._worlds:
-            world = target_world(name)
+            world = target_world(name, self.words)
             test = SyntheticDataset(world, self.split)
             scored = Kept(Subset(test, range(min(self.images, len(test)))))
             self._worlds[name] = Kept(SyntheticDataset(world, "train")), scored
@@ -115,6 +118,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--shots", nargs="+", type=int, default=[16])
     parser.add_argument("--steps", type=int, help="of every fit, in an --out of its own")
+    parser.add_argument("--words", default="few", choices=WORDS, help="all in an --out of its own")
+    parser.add_argument("--trials", action="store_true", help="rates compared on held-out shots")
     set_option(parser, "option of every fit, such as spatial_lr_factor=1; may be repeated")
     parser.add_argument("--split", default="test", help="of the target; choose settings on val")
     parser.add_argument("--images", type=int, default=60, help="scored images of the target")
@@ -180,6 +185,7 @@ def _run(
         result = {
             "learned": prompts.num_learned(),
             "seconds": seconds,
+            "rates": (prompts.training["trials"] or {}).get("best"),
             "target": _score(model, data.world(world)[1], prompts),
         }
         if options.retention == "all":
@@ -193,7 +199,7 @@ def _run(
                 lambda: {"mIoU": _score(model, outside, None)},
             )
             result["outside_before"] = before["mIoU"]
-        shown = {key: round(value, 3) for key, value in result.items()}
+        shown = {k: round(v, 3) if isinstance(v, float) else v for k, v in result.items()}
         print(world, name, shots, seed, shown, flush=True)
         return result
 
@@ -211,8 +217,9 @@ def _fitted(
 ) -> Prompts:
     """Returns the prompts of a run; rows of the same system and options share them."""
     system, settings = ROWS[name]
-    # Features are shared by the systems; rates are taken as they are, without trials.
-    config = replace(default_config(system), cache="disk", rate_factors=())
+    config = replace(default_config(system), cache="disk")  # features are shared by the systems
+    if not options.trials:
+        config = replace(config, rate_factors=())
     slug = _slug("-".join([system, *map(str, settings.values())]))
     file = options.out / f"{world}-{slug}{_tag(options)}-{shots}-{seed}.prompts.safetensors"
     if file.is_file():
@@ -233,8 +240,9 @@ def _fitted(
 
 
 def _tag(options: argparse.Namespace) -> str:
-    """Returns the part of file names that tells fits of other settings apart."""
-    return "".join(f"-{_slug(f'{key}={value}')}" for key, value in options.settings)
+    """Returns the part of file names that tells other fits apart."""
+    settings = "".join(f"-{_slug(f'{key}={value}')}" for key, value in options.settings)
+    return settings + ("-trials" if options.trials else "")
 
 
 def _key(outside: Dataset) -> str:

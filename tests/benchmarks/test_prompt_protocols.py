@@ -44,13 +44,17 @@ def test_fits_of_other_settings_have_other_files(tmp_path):
     arguments += ["--systems", "SemPrompt"]
     ssprompt_worlds.main(arguments)
     ssprompt_worlds.main([*arguments, "--set", "class_balance=1"])
-    assert len(list(tmp_path.glob("*.prompts.safetensors"))) == 2
+    ssprompt_worlds.main([*arguments, "--trials"])
+    assert len(list(tmp_path.glob("*.prompts.safetensors"))) == 3
+    rates = {json.loads(file.read_text())["rates"] is None for file in tmp_path.glob("*-0-*.json")}
+    assert rates == {True, False}
 
 
-def test_weather_worlds_have_words_that_sixteen_images_can_show():
-    world = ssprompt_worlds.target_world("fog")
+@pytest.mark.parametrize(("words", "number"), [("few", 24), ("all", 390)])
+def test_weather_worlds_have_few_words_or_all(words, number):
+    world = ssprompt_worlds.target_world("fog", words)
     assert world.weather == "fog"
-    assert len(world.vocabulary) == 24
+    assert len(world.vocabulary) == number
 
 
 def test_dusk_frames_are_fitted_or_scored_never_both(tmp_path, monkeypatch):
