@@ -24,6 +24,7 @@ def losses(
     """
     if config.task == "semantic":
         names = [*(f"loss_ce_{i}" for i in range(len(heads) - 1)), "loss_ce"]
+        # A mean, because the rates suit one head: plain gradient descent on the sum diverges.
         return {
             name: semantic_loss(
                 *head,
@@ -31,6 +32,7 @@ def losses(
                 form=config.semantic_loss,
                 class_balance=config.class_balance,
             )
+            / len(heads)
             for name, head in zip(names, heads, strict=True)
         }
     if not targets.masks:
