@@ -21,7 +21,7 @@ from segtune.zoo.evaluate_maskformer import best_overlaps, evaluate
 from segtune.zoo.loop import split_parameters
 from segtune.zoo.maskformer_recipe import MaskFormerRecipe, make_recipe, read_recipe
 from segtune.zoo.scene_batch import Batches
-from segtune.zoo.train_maskformer import TABLES, Trainee, export_run, main, make_trainee, run
+from segtune.zoo.train_maskformer import MaskFormerTrainee, export_run, main, make_trainee, run
 
 RECIPE = make_recipe(
     name="maskformer-test",
@@ -55,7 +55,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def fresh(recipe: MaskFormerRecipe = RECIPE) -> tuple[Trainee, Batches]:
+def fresh(recipe: MaskFormerRecipe = RECIPE) -> tuple[MaskFormerTrainee, Batches]:
     dataset = open_dataset(recipe.data, split=recipe.split)
     trainee, class_ids = make_trainee(recipe, dataset)
     return trainee, Batches(dataset, recipe, class_ids)
@@ -168,7 +168,9 @@ def test_unseen_classes_are_neither_words_nor_targets() -> None:
 def test_muon_takes_the_matrices_of_the_layers() -> None:
     trainee, _ = fresh()
     names = {id(p): name for name, p in trainee.named_parameters()}
-    matrices, others = ({names[id(p)] for p in part} for part in split_parameters(trainee, TABLES))
+    matrices, others = (
+        {names[id(p)] for p in part} for part in split_parameters(trainee, trainee.tables)
+    )
     assert matrices | others == set(names.values())
     assert {"pixel_head.weight", "model.text_head.0.weight"} <= matrices
     assert {"model.query_decoder.query_position", "model.no_object"} <= others

@@ -19,7 +19,7 @@ from segtune.train.checkpoints import read_state
 from segtune.zoo.loop import split_parameters
 from segtune.zoo.scene_batch import Batches
 from segtune.zoo.seem_recipe import SeemRecipe, make_recipe, read_recipe
-from segtune.zoo.train_seem import TABLES, Trainee, export_run, main, make_trainee, run
+from segtune.zoo.train_seem import SeemTrainee, export_run, main, make_trainee, run
 
 RECIPE = make_recipe(
     name="seem-test",
@@ -50,7 +50,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def fresh(recipe: SeemRecipe = RECIPE) -> tuple[Trainee, Batches]:
+def fresh(recipe: SeemRecipe = RECIPE) -> tuple[SeemTrainee, Batches]:
     dataset = open_dataset(recipe.data, split=recipe.split)
     trainee, class_ids = make_trainee(recipe, dataset)
     return trainee, Batches(dataset, recipe, class_ids)
@@ -188,7 +188,9 @@ def test_unseen_classes_are_not_among_the_words() -> None:
 def test_muon_takes_the_matrices_of_the_layers() -> None:
     trainee, _ = fresh()
     names = {id(p): name for name, p in trainee.named_parameters()}
-    matrices, others = ({names[id(p)] for p in part} for part in split_parameters(trainee, TABLES))
+    matrices, others = (
+        {names[id(p)] for p in part} for part in split_parameters(trainee, trainee.tables)
+    )
     assert not matrices & others
     learned = {name for name, p in trainee.named_parameters() if p.requires_grad}
     assert matrices | others == learned

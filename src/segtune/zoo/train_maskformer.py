@@ -10,43 +10,35 @@ queries have to read them. Classes tagged unseen are learned by none.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from segtune.backbones.clip_vit import ClipVit
-from segtune.backbones.hub import default_device, load_backbone
+from segtune.backbones.hub import load_backbone
 from segtune.backbones.key_tables import load_strictly
 from segtune.backbones.maskformer import MaskFormer, MaskFormerConfig
 from segtune.backbones.maskformer_files import load_maskformer, save_maskformer
 from segtune.backbones.swin import SwinConfig
-from segtune.data.formats import open_dataset
 from segtune.ops.set_loss import MASKFORMER, SetPrediction, set_loss
-from segtune.train.checkpoints import read_state
 from segtune.types import Dataset
 from segtune.vocabulary.embeddings import embed_vocabulary
 from segtune.vocabulary.templates import read_templates
 from segtune.zoo.command import run_command
 from segtune.zoo.dense_words import pixel_loss, seen_classes
-from segtune.zoo.loop import CHECKPOINT, Rates, make_optimizers, split_parameters, train
 from segtune.zoo.maskformer_recipe import MaskFormerRecipe, make_recipe, read_recipe
-from segtune.zoo.scene_batch import Batch, Batches
+from segtune.zoo.scene_batch import Batch
+from segtune.zoo.scene_run import Trainee, by_kind, export_scenes, run_scenes
 
-log = logging.getLogger(__name__)
-
-MODEL = "model"
-TABLES = ("query_position", "bias_table")
-"""Parameters that are matrices in shape only: one row per query, or per offset in a window."""
 LOSS = replace(MASKFORMER, dense=True)
 """The official loss at a quarter of the input, where small models are four times as fast."""
 
 
-class Trainee(nn.Module):
+class MaskFormerTrainee(Trainee):
     """A MaskFormer with the layers that compare pixels and cells with words, in training only.
 
     Args:
@@ -55,6 +47,7 @@ class Trainee(nn.Module):
     """
 
     words: Tensor
+    tables = ("query_position", "bias_table")  # one row per query, or per offset in a window
 
     def __init__(self, model: MaskFormer, words: Tensor, recipe: MaskFormerRecipe) -> None:
         super().__init__()
@@ -76,10 +69,7 @@ class Trainee(nn.Module):
             class_logits = model.class_logits(found.query_embeds, self.words)
             heads.append(SetPrediction(class_logits, found.mask_logits))
         terms = set_loss(heads, batch.targets, LOSS)
-        losses = {
-            kind: torch.stack([v for k, v in terms.items() if k.startswith(f"loss_{kind}")]).sum()
-            for kind in ("class", "mask", "dice")
-        }
+        losses = by_kind(terms)
         if recipe.dense_weight:
             losses["pixel"] = recipe.dense_weight * pixel_loss(
                 mask_features,
@@ -98,56 +88,22 @@ class Trainee(nn.Module):
             )
         return losses
 
+    def export(self, folder: Path) -> Path:
+        """Writes the model into a folder, in half precision, and returns it."""
+        return save_maskformer(self.model, folder, half=True)
 
-def run(
-    recipe: MaskFormerRecipe,
-    *,
-    out: Path,
-    resume: bool = False,
-    progress: bool = True,
-    stop_after: int | None = None,
-) -> Path:
-    """Trains by a recipe and returns the folder of the exported model.
 
-    Args:
-        recipe: all settings.
-        out: folder of the run; see `segtune.zoo.loop.train` for its files.
-        resume: continue from the checkpoint in `out`, exactly.
-        stop_after: leave after this step with a checkpoint, as an interruption would.
-    """
-    dataset = open_dataset(recipe.data, layout=recipe.layout, split=recipe.split)
-    trainee, class_ids = make_trainee(recipe, dataset)
-    trainee.to(default_device())
-    rates = Rates(recipe.lr, recipe.muon_lr, recipe.weight_decay, recipe.num_warmup_steps)
-    train(
-        out,
-        settings=recipe.to_dict(),
-        model=trainee,
-        optimizers=make_optimizers(*split_parameters(trainee, TABLES), rates),
-        rates=rates,
-        num_steps=recipe.num_steps,
-        batch_at=Batches(dataset, recipe, class_ids),
-        losses_of=trainee.losses,
-        save_every=recipe.save_every,
-        resume=resume,
-        progress=progress,
-        stop_after=stop_after,
-    )
-    return save_maskformer(trainee.model, out / MODEL, half=True)
+def run(recipe: MaskFormerRecipe, **how: Any) -> Path:
+    """Trains by a recipe and returns the model folder; `how` as in `run_scenes`."""
+    return run_scenes(recipe, make_trainee, **how)
 
 
 def export_run(out: Path, folder: Path) -> Path:
     """Exports the weights in the last checkpoint of a run, which may still be going on."""
-    state = read_state(out / CHECKPOINT)
-    recipe = make_recipe(**state["extra"]["recipe"])
-    dataset = open_dataset(recipe.data, layout=recipe.layout, split=recipe.split)
-    trainee, _ = make_trainee(recipe, dataset)
-    trainee.load_state_dict(state["parts"]["model"])
-    log.info("step %d of %s", state["step"], out)
-    return save_maskformer(trainee.model, folder, half=True)
+    return export_scenes(out, folder, make_recipe, make_trainee)
 
 
-def make_trainee(recipe: MaskFormerRecipe, dataset: Dataset) -> tuple[Trainee, list[int]]:
+def make_trainee(recipe: MaskFormerRecipe, dataset: Dataset) -> tuple[MaskFormerTrainee, list[int]]:
     """Returns a fresh model and the ids of the classes that it learns: all but the unseen ones."""
     torch.manual_seed(recipe.seed)
     clip = cast(ClipVit, load_backbone(recipe.text, device="cpu"))
@@ -156,7 +112,7 @@ def make_trainee(recipe: MaskFormerRecipe, dataset: Dataset) -> tuple[Trainee, l
         load_strictly(model, load_maskformer(recipe.init).state_dict(), recipe.init)
     class_ids, vocabulary = seen_classes(dataset.vocabulary)
     words = embed_vocabulary(clip, vocabulary, read_templates(recipe.templates), use_cache=False)
-    return Trainee(model, words, recipe), class_ids
+    return MaskFormerTrainee(model, words, recipe), class_ids
 
 
 def build_maskformer(recipe: MaskFormerRecipe, joint_width: int) -> MaskFormer:
@@ -185,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments,
         module="segtune.zoo.train_maskformer",
         description=__doc__,
-        example="recipes/zoo/maskformer.yaml",
+        example=MaskFormerRecipe.example,
         read_recipe=read_recipe,
         run=run,
         export_run=export_run,

@@ -10,7 +10,6 @@ of clicks, where the query that answers best learns the mask and to be the one t
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -20,32 +19,24 @@ from torch import Tensor, nn
 
 from segtune.backbones.clip_vit import ClipVit
 from segtune.backbones.focalnet import FocalNetConfig
-from segtune.backbones.hub import default_device, load_backbone
+from segtune.backbones.hub import load_backbone
 from segtune.backbones.seem import Seem
 from segtune.backbones.seem_config import SeemConfig
 from segtune.backbones.seem_text import SeemTextConfig
-from segtune.data.formats import open_dataset
 from segtune.ops.set_loss import SetLossConfig, SetPrediction, set_loss
 from segtune.systems.base import Words
-from segtune.train.checkpoints import read_state
 from segtune.types import Dataset, Vocabulary
 from segtune.vocabulary.embeddings import embed_vocabulary
 from segtune.vocabulary.templates import read_templates
 from segtune.zoo.command import run_command
 from segtune.zoo.dense_words import pixel_loss, seen_classes
-from segtune.zoo.loop import CHECKPOINT, Rates, make_optimizers, split_parameters, train
-from segtune.zoo.scene_batch import Batch, Batches
+from segtune.zoo.scene_batch import Batch
+from segtune.zoo.scene_run import Trainee, by_kind, export_scenes, run_scenes
 from segtune.zoo.seem_prompts import prompt_losses
 from segtune.zoo.seem_recipe import SeemRecipe, make_recipe, read_recipe
 
-log = logging.getLogger(__name__)
 
-MODEL = "model"
-TABLES = ("query_content", "query_position", "level_embeds")
-"""Parameters that are matrices in shape only: one row per query or level."""
-
-
-class Trainee(nn.Module):
+class SeemTrainee(Trainee):
     """A SEEM with the layer that compares single pixels with words, in training only.
 
     Args:
@@ -54,6 +45,7 @@ class Trainee(nn.Module):
     """
 
     text: Tensor  # (K + 1, k), background last
+    tables = ("query_content", "query_position", "level_embeds")  # one row per query or level
 
     def __init__(self, seem: Seem, words: Words, recipe: SeemRecipe) -> None:
         super().__init__()
@@ -78,10 +70,7 @@ class Trainee(nn.Module):
             SetPrediction(head.class_logits, head.mask_logits) for head in (*output.aux, output)
         ]
         terms = set_loss(heads, batch.targets, SetLossConfig(dense=True))
-        losses = {
-            kind: torch.stack([v for k, v in terms.items() if k.startswith(f"loss_{kind}")]).sum()
-            for kind in ("class", "mask", "dice")
-        }
+        losses = by_kind(terms)
         if recipe.dense_weight:
             losses["pixel"] = recipe.dense_weight * pixel_loss(
                 mask_features,
@@ -96,61 +85,22 @@ class Trainee(nn.Module):
         losses["_logit_scale"] = seem.decoder.logit_scale.exp().detach()
         return losses
 
+    def export(self, folder: Path) -> Path:
+        """Writes the model into a folder, in half precision, and returns it."""
+        return self.seem.save(folder, half=True)
 
-def run(
-    recipe: SeemRecipe,
-    *,
-    out: Path,
-    resume: bool = False,
-    progress: bool = True,
-    stop_after: int | None = None,
-) -> Path:
-    """Trains by a recipe and returns the folder of the exported model.
 
-    Args:
-        recipe: all settings.
-        out: folder of the run; see `segtune.zoo.loop.train` for its files.
-        resume: continue from the checkpoint in `out`, exactly.
-        stop_after: leave after this step with a checkpoint, as an interruption would.
-    """
-    dataset = open_dataset(recipe.data, layout=recipe.layout, split=recipe.split)
-    trainee, class_ids = make_trainee(recipe, dataset)
-    trainee.to(default_device())
-    rates = Rates(recipe.lr, recipe.muon_lr, recipe.weight_decay, recipe.num_warmup_steps)
-    train(
-        out,
-        settings=recipe.to_dict(),
-        model=trainee,
-        optimizers=make_optimizers(*split_parameters(trainee, TABLES), rates),
-        rates=rates,
-        num_steps=recipe.num_steps,
-        batch_at=Batches(dataset, recipe, class_ids),
-        losses_of=trainee.losses,
-        save_every=recipe.save_every,
-        resume=resume,
-        progress=progress,
-        stop_after=stop_after,
-    )
-    return export(trainee.seem, out / MODEL)
+def run(recipe: SeemRecipe, **how: Any) -> Path:
+    """Trains by a recipe and returns the model folder; `how` as in `run_scenes`."""
+    return run_scenes(recipe, make_trainee, **how)
 
 
 def export_run(out: Path, folder: Path) -> Path:
     """Exports the weights in the last checkpoint of a run, which may still be going on."""
-    state = read_state(out / CHECKPOINT)
-    recipe = make_recipe(**state["extra"]["recipe"])
-    dataset = open_dataset(recipe.data, layout=recipe.layout, split=recipe.split)
-    trainee, _ = make_trainee(recipe, dataset)
-    trainee.load_state_dict(state["parts"]["model"])
-    log.info("step %d of %s", state["step"], out)
-    return export(trainee.seem, folder)
+    return export_scenes(out, folder, make_recipe, make_trainee)
 
 
-def export(seem: Seem, folder: Path) -> Path:
-    """Writes a model folder in half precision and returns it."""
-    return seem.save(folder, half=True)
-
-
-def make_trainee(recipe: SeemRecipe, dataset: Dataset) -> tuple[Trainee, list[int]]:
+def make_trainee(recipe: SeemRecipe, dataset: Dataset) -> tuple[SeemTrainee, list[int]]:
     """Returns a fresh model and the ids of the classes that it learns: all but the unseen ones."""
     torch.manual_seed(recipe.seed)
     clip = cast(ClipVit, load_backbone(recipe.text, device="cpu"))
@@ -163,7 +113,7 @@ def make_trainee(recipe: SeemRecipe, dataset: Dataset) -> tuple[Trainee, list[in
     embeds = embed_vocabulary(seem, vocabulary, templates, use_cache=False)
     nothing = Vocabulary.of(recipe.background)
     background = embed_vocabulary(seem, nothing, templates, use_cache=False)[0]
-    return Trainee(seem, Words(embeds, background=background), recipe), class_ids
+    return SeemTrainee(seem, Words(embeds, background=background), recipe), class_ids
 
 
 def build_seem(recipe: SeemRecipe, clip: ClipVit) -> Seem:
@@ -213,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments,
         module="segtune.zoo.train_seem",
         description=__doc__,
-        example="recipes/zoo/seem.yaml",
+        example=SeemRecipe.example,
         read_recipe=read_recipe,
         run=run,
         export_run=export_run,
