@@ -10,6 +10,7 @@ from segtune.systems.ssprompt.prompts import (
     PointGrid,
     SemanticPrompt,
     SpatialPrompt,
+    rate_groups,
 )
 from segtune.systems.ssprompt.text_prompts import ContextPrompt, NamePrompt
 
@@ -104,13 +105,18 @@ def test_modules_and_rates_of_every_preset(seem, name, spatial, semantic):
     prompts = LearnedPrompts(config, seem)
     assert isinstance(prompts.spatial, spatial)
     assert isinstance(prompts.semantic, semantic)
-    rates = dict(prompts.groups(config, 0.1))
-    expected = {}
+    groups = rate_groups(prompts.rates(config), 0.1, 0.01)
+    expected = []
     if prompts.spatial is not None:
-        expected[prompts.spatial] = 0.2
+        expected.append((list(prompts.spatial.parameters()), 0.2))
     if prompts.semantic is not None:
-        expected[prompts.semantic] = 0.5 if name in ("coop", "locn") else 0.3
-    assert rates == pytest.approx(expected)
+        rate = 0.5 if name in ("coop", "locn") else 0.3
+        expected.append((list(prompts.semantic.parameters()), rate))
+    assert len(groups) == len(expected)
+    for group, (parameters, rate) in zip(groups, expected, strict=True):
+        assert list(map(id, group["params"])) == list(map(id, parameters))
+        assert group["lr"] == pytest.approx(rate)
+        assert group["weight_decay"] == 0.01
 
 
 def test_without_classes_there_is_nothing_semantic_to_learn(seem):

@@ -15,7 +15,8 @@ from segtune.ops.set_loss import MaskTargets
 from segtune.segmenter import Segmenter
 from segtune.systems import ZERO_SHOT, build_system, systems_for
 from segtune.systems.base import Targets, Words
-from segtune.systems.ssprompt.sam import name_masks, pixel_loss
+from segtune.systems.ssprompt.sam_loss import pixel_loss
+from segtune.systems.ssprompt.sam_masks import name_masks
 from segtune.train.fit import FitConfig, fit
 from segtune.train.loop import LoopConfig
 from segtune.types import Features, Geometry, Vocabulary

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from segtune.errors import SegtuneError
 from segtune.ops.semantic_loss import semantic_loss
-from segtune.ops.set_loss import SetLossConfig, SetPrediction, set_loss
+from segtune.ops.set_loss import MaskTargets, SetLossConfig, SetPrediction, set_loss
 from segtune.systems.base import Targets
 from segtune.systems.ssprompt.config import SSPromptConfig
 
@@ -35,11 +37,7 @@ def losses(
             / len(heads)
             for name, head in zip(names, heads, strict=True)
         }
-    if not targets.masks:
-        raise SegtuneError(
-            f"task={config.task} learns from instance masks but the data has none; use "
-            "task=semantic, or data with instances"
-        )
+    require_masks(targets.masks, config)
     # The paper names classes and binary masks; dice then is part of neither cost nor loss.
     settings = SetLossConfig(dense=True, dice_weight=5.0 if config.dice else 0.0)
     # Large masks are compared at drawn points; the loop seeds torch anew in every step.
@@ -48,3 +46,12 @@ def losses(
     return set_loss(
         [SetPrediction(*head) for head in heads], targets.masks, settings, generator=generator
     )
+
+
+def require_masks(masks: Sequence[MaskTargets], config: SSPromptConfig) -> None:
+    """Raises SegtuneError where there is nothing to match masks with."""
+    if not masks:
+        raise SegtuneError(
+            f"task={config.task} learns from instance masks but the data has none; use "
+            "task=semantic, or data with instances"
+        )

@@ -27,6 +27,7 @@ from segtune.systems.ssprompt.prompts import (
     PointGrid,
     SemanticPrompt,
     SpatialPrompt,
+    rate_groups,
 )
 from segtune.types import Features, Geometry, MaskPrediction
 
@@ -245,10 +246,7 @@ class PromptedSeem(System):
 
     def parameter_groups(self, lr: float, weight_decay: float) -> list[dict[str, object]]:
         """Returns one group for each kind of prompt, with its own rate."""
-        return [
-            {"params": list(module.parameters()), "lr": rate, "weight_decay": weight_decay}
-            for module, rate in self.prompts.groups(self.config, lr)
-        ]
+        return rate_groups(self.prompts.rates(self.config), lr, weight_decay)
 
 
 def _answers(output: DecoderOutput) -> Answers:

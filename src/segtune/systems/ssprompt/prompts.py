@@ -6,7 +6,7 @@ return the class embeddings of the fit, (K, k). Both take the default ones of th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -115,12 +115,19 @@ class LearnedPrompts(nn.Module):
         elif config.semantic == "names":
             self.semantic = NamePrompt(config, backbone)
 
-    def groups(self, config: SSPromptConfig, lr: float) -> Sequence[tuple[nn.Module, float]]:
-        """Returns the modules with their learning rates."""
-        semantic_factor = (
-            config.semantic_lr_factor
-            if config.semantic == "embeddings"
-            else config.context_lr_factor
-        )
-        parts = [(self.spatial, config.spatial_lr_factor), (self.semantic, semantic_factor)]
-        return [(module, lr * factor) for module, factor in parts if module is not None]
+    def rates(self, config: SSPromptConfig) -> list[tuple[nn.Module | None, float]]:
+        """Returns the modules with the factors of their learning rates."""
+        learns_embeddings = config.semantic == "embeddings"
+        semantic = config.semantic_lr_factor if learns_embeddings else config.context_lr_factor
+        return [(self.spatial, config.spatial_lr_factor), (self.semantic, semantic)]
+
+
+def rate_groups(
+    parts: Iterable[tuple[nn.Module | None, float]], lr: float, weight_decay: float
+) -> list[dict[str, object]]:
+    """Returns a parameter group for each module that is there, with its factor of the rate."""
+    return [
+        {"params": list(module.parameters()), "lr": lr * factor, "weight_decay": weight_decay}
+        for module, factor in parts
+        if module is not None
+    ]

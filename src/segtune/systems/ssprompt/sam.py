@@ -29,26 +29,15 @@ from torch import Tensor, nn
 
 from segtune.backbones.sam import Sam
 from segtune.errors import SegtuneError
-from segtune.ops.boxes import mask_nms
 from segtune.ops.semantic_loss import nearest_labels, semantic_loss
-from segtune.ops.set_loss import (
-    MaskTargets,
-    SetLossConfig,
-    SetPrediction,
-    set_loss,
-    targets_from_semantic,
-)
+from segtune.ops.set_loss import targets_from_semantic
 from segtune.systems.base import System, Targets, Words
-from segtune.systems.ssprompt.config import SSPromptConfig
 from segtune.systems.ssprompt.fusion import FusedEmbeddings
-from segtune.systems.ssprompt.prompts import PointGrid
+from segtune.systems.ssprompt.prompts import PointGrid, rate_groups
 from segtune.systems.ssprompt.sam_config import SamPromptConfig
+from segtune.systems.ssprompt.sam_loss import matched_loss, pixel_loss
+from segtune.systems.ssprompt.sam_masks import name_masks, quality_logits, without_names
 from segtune.types import IGNORE, Features, Geometry, MaskPrediction
-
-MAX_OVERLAP = 0.7
-"""Of two masks without names that overlap by more, the one of lower quality goes."""
-MIN_PROB = 1e-6
-"""Smallest probability whose logarithm is taken."""
 
 
 class SamPrompts(nn.Module):
@@ -229,7 +218,7 @@ class PromptedSam(System):
             self._refuse_names(words)
             masks, quality = self.region_masks(features)
             found = zip(frames, masks, quality, strict=True)
-            return [_without_names(frame, *parts) for frame, *parts in found]
+            return [without_names(frame, *parts) for frame, *parts in found]
         maps = self.class_maps(features, words)
         if self.prompts.spatial is None:
             return [MaskPrediction(f, pixel_logits=m) for f, m in zip(frames, maps, strict=True)]
@@ -272,7 +261,7 @@ class PromptedSam(System):
             return losses | matched_loss(class_logits, masks, targets.masks, self.config)
         regions = targets_from_semantic(targets.semantic) if semantic else targets.masks
         unnamed = [replace(each, class_ids=each.class_ids * 0) for each in regions]
-        return matched_loss(_quality_logits(quality), masks, unnamed, self.config)
+        return matched_loss(quality_logits(quality), masks, unnamed, self.config)
 
     def _in_frame(self, targets: Targets) -> Targets:
         """Returns targets over the input of the system as targets over the input of SAM."""
@@ -292,81 +281,11 @@ class PromptedSam(System):
     def parameter_groups(self, lr: float, weight_decay: float) -> list[dict[str, object]]:
         """Returns one group for each kind of prompt, with its own rate."""
         config = self.config
-        parts = (
+        parts = [
             (self.prompts.spatial, config.spatial_lr_factor),
             (self.prompts.classes, config.semantic_lr_factor),
-        )
-        return [
-            {"params": list(part.parameters()), "lr": lr * factor, "weight_decay": weight_decay}
-            for part, factor in parts
-            if part is not None
         ]
-
-
-def name_masks(mask_logits: Tensor, quality: Tensor, maps: Tensor) -> Tensor:
-    """Returns class logits (B, N, K + 1) of masks: the mean class probabilities inside of each.
-
-    Args:
-        mask_logits: (B, N, h, w), unbounded.
-        quality: (B, N), 0..1; what is missing to 1 is "no object".
-        maps: (B, K, h, w), unbounded, class logits of every pixel.
-    """
-    inside = mask_logits.sigmoid().flatten(2)  # (B, N, P)
-    probs = maps.softmax(1).flatten(2)  # (B, K, P)
-    mean = inside @ probs.transpose(1, 2) / inside.sum(2, keepdim=True).clamp(min=MIN_PROB)
-    quality = quality[..., None]
-    return torch.cat([quality * mean, 1 - quality], 2).clamp(min=MIN_PROB).log()
-
-
-def pixel_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Returns the mean cross-entropy of labelled pixels, at the size of the logits.
-
-    Args:
-        logits: (B, K, h, w), unbounded.
-        labels: (B, H, W) int64 over the same frame, negative where ignored.
-    """
-    labels = nearest_labels(labels, logits.shape[-2:]).clamp(min=IGNORE)
-    total = F.cross_entropy(logits.float(), labels, ignore_index=IGNORE, reduction="sum")
-    return total / (labels >= 0).sum().clamp(min=1)
-
-
-def matched_loss(
-    class_logits: Tensor,
-    mask_logits: Tensor,
-    targets: Sequence[MaskTargets],
-    config: SSPromptConfig,
-) -> dict[str, Tensor]:
-    """Returns the losses of matched masks, at every cell of the mask grid.
-
-    Args:
-        class_logits: (B, N, K + 1), the last column is "no object".
-        mask_logits: (B, N, h, w).
-        targets: per image.
-    """
-    if not targets:
-        raise SegtuneError(
-            f"task={config.task} learns from instance masks but the data has none; use "
-            "task=semantic, or data with instances"
-        )
-    settings = SetLossConfig(
-        dice_weight=5.0 if config.dice else 0.0,
-        num_points=mask_logits.shape[-2] * mask_logits.shape[-1],
-        dense=True,
-    )
-    return set_loss([SetPrediction(class_logits, mask_logits)], targets, settings)
-
-
-def _without_names(frame: Geometry, mask_logits: Tensor, quality: Tensor) -> MaskPrediction:
-    """Returns masks (N, h, w) of one image, near copies removed, as answers to the only word."""
-    best = mask_nms(mask_logits > 0, quality, MAX_OVERLAP)
-    return MaskPrediction(
-        frame, mask_logits=mask_logits[best], class_logits=_quality_logits(quality[best])
-    )
-
-
-def _quality_logits(quality: Tensor) -> Tensor:
-    """Returns (..., 2) logits whose softmax is the quality and what is missing to one."""
-    return torch.stack([quality.logit(), torch.zeros_like(quality)], -1)
+        return rate_groups(parts, lr, weight_decay)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -29,8 +29,9 @@ from segtune.errors import SegtuneError
 from segtune.ops.set_loss import MaskTargets
 from segtune.systems.base import System, Targets, Words
 from segtune.systems.ssprompt.fusion import FusedEmbeddings
-from segtune.systems.ssprompt.sam import matched_loss, pixel_loss
+from segtune.systems.ssprompt.prompts import rate_groups
 from segtune.systems.ssprompt.sam_config import Sam3PromptConfig
+from segtune.systems.ssprompt.sam_loss import matched_loss, pixel_loss
 from segtune.types import Features, Geometry, MaskPrediction
 
 CLASSES_AT_ONCE = 8
@@ -286,16 +287,12 @@ class PromptedSam3(System):
     def parameter_groups(self, lr: float, weight_decay: float) -> list[dict[str, object]]:
         """Returns one group for each kind of prompt, with its own rate."""
         config = self.config
-        parts = (
+        parts = [
             (self.prompts.content, config.spatial_lr_factor),
             (self.prompts.points, config.spatial_lr_factor),
             (self.prompts.words, config.semantic_lr_factor),
-        )
-        return [
-            {"params": list(part.parameters()), "lr": lr * factor, "weight_decay": weight_decay}
-            for part, factor in parts
-            if part is not None
         ]
+        return rate_groups(parts, lr, weight_decay)
 
 
 def log_scores(found: ConceptMasks, how: str) -> Tensor:
