@@ -17,8 +17,9 @@ from segtune.backbones.maskformer_keys import NO_OBJECT, config_from_official, s
 from segtune.backbones.resnet import ResNetConfig
 from segtune.backbones.swin import SwinConfig
 from segtune.errors import WeightsError
+from segtune.ops.mask_targets import MaskTargets
 from segtune.ops.matching import assign, match_costs
-from segtune.ops.set_loss import MASKFORMER, MaskTargets, SetPrediction, set_loss
+from segtune.ops.set_loss import MASKFORMER, SetPrediction, set_loss
 from tests.goldens import Golden, close, goldens
 
 CONFIG = MaskFormerConfig(

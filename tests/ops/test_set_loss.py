@@ -10,18 +10,10 @@ from tests.goldens import close, goldens
 from torch import Tensor
 from torch.nn import functional as F
 
+from segtune.ops.mask_targets import MaskTargets, targets_from_instances, targets_from_semantic
 from segtune.ops.matching import assign, match_costs
 from segtune.ops.point_sampling import sample_points
-from segtune.ops.set_loss import (
-    MASKFORMER,
-    LossPoints,
-    MaskTargets,
-    SetLossConfig,
-    SetPrediction,
-    set_loss,
-    targets_from_instances,
-    targets_from_semantic,
-)
+from segtune.ops.set_loss import MASKFORMER, LossPoints, SetLossConfig, SetPrediction, set_loss
 from segtune.types import IGNORE, Instance
 
 SMALL = SetLossConfig(num_points=64)

@@ -8,7 +8,7 @@ import torch
 
 from segtune.backbones.seem import random_seem
 from segtune.errors import DataError
-from segtune.ops.set_loss import MaskTargets
+from segtune.ops.mask_targets import MaskTargets
 from segtune.systems import build_system
 from segtune.systems.base import Targets, Words
 from segtune.train.views import (

@@ -15,7 +15,7 @@ from segtune.backbones.proposals import Proposals
 from segtune.data.formats import open_dataset
 from segtune.data.synthetic import SyntheticDataset
 from segtune.errors import SegtuneError, WeightsError
-from segtune.ops.set_loss import targets_from_semantic
+from segtune.ops.mask_targets import targets_from_semantic
 from segtune.train.checkpoints import read_state
 from segtune.zoo.evaluate_maskformer import best_overlaps, evaluate
 from segtune.zoo.loop import split_parameters

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from segtune.errors import WeightsError
-from segtune.ops.set_loss import MaskTargets
+from segtune.ops.mask_targets import MaskTargets
 from segtune.types import Features, Geometry, MaskPrediction, Vocabulary
 
 

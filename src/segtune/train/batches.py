@@ -15,7 +15,7 @@ import torch
 
 from segtune.ops.files import cache_dir
 from segtune.ops.labels import inductive_labels, transductive_labels
-from segtune.ops.set_loss import MaskTargets, select_classes
+from segtune.ops.mask_targets import MaskTargets, select_classes
 from segtune.systems.base import System, Targets, Words
 from segtune.train.feature_cache import FeatureCache, cache_key
 from segtune.train.fit_config import FitConfig

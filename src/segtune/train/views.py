@@ -29,7 +29,7 @@ from segtune.data.transforms import (
     Transform,
 )
 from segtune.errors import DataError
-from segtune.ops.set_loss import MaskTargets
+from segtune.ops.mask_targets import MaskTargets
 from segtune.systems.base import System
 from segtune.train.feature_cache import FeatureCache
 from segtune.types import IGNORE, Dataset, Features, Task

@@ -26,7 +26,7 @@ from segtune.backbones.maskformer import MaskFormer
 from segtune.backbones.maskformer_files import load_maskformer
 from segtune.data.synthetic import SyntheticDataset
 from segtune.eval.semantic import ConfusionMatrix
-from segtune.ops.set_loss import targets_from_semantic
+from segtune.ops.mask_targets import targets_from_semantic
 from segtune.vocabulary.embeddings import embed_vocabulary
 from segtune.vocabulary.templates import read_templates
 from segtune.zoo.cards import card

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from segtune.data.examples import Example, from_sample
 from segtune.data.transforms import Normalize, Pad, Pipeline, RandomCrop, RandomFlip, RandomScale
-from segtune.ops.set_loss import MaskTargets, targets_from_semantic
+from segtune.ops.mask_targets import MaskTargets, targets_from_semantic
 from segtune.types import IGNORE, Dataset
 
 GREY = 118.0

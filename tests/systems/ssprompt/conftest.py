@@ -13,7 +13,7 @@ from torch import Tensor
 
 from segtune.backbones.seem import TINY, Seem, random_seem
 from segtune.backbones.weights import load_tokenizer
-from segtune.ops.set_loss import targets_from_semantic
+from segtune.ops.mask_targets import targets_from_semantic
 from segtune.segmenter import Segmenter
 from segtune.systems import build_system
 from segtune.systems.base import System, Targets, Words

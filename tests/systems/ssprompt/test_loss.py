@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from segtune.errors import SegtuneError
+from segtune.ops.mask_targets import MaskTargets
 from segtune.ops.semantic_loss import semantic_loss
-from segtune.ops.set_loss import MaskTargets, SetLossConfig, SetPrediction, set_loss
+from segtune.ops.set_loss import SetLossConfig, SetPrediction, set_loss
 from segtune.systems.base import Targets
 from segtune.systems.ssprompt import SSPromptConfig
 from segtune.systems.ssprompt.loss import losses

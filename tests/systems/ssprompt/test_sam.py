@@ -10,8 +10,8 @@ from segtune.backbones.hub import load_backbone
 from segtune.backbones.sam_random import random_sam
 from segtune.data.synthetic.dataset import SyntheticDataset
 from segtune.errors import SegtuneError, WeightsError
+from segtune.ops.mask_targets import MaskTargets
 from segtune.ops.resize import bilinear
-from segtune.ops.set_loss import MaskTargets
 from segtune.segmenter import Segmenter
 from segtune.systems import ZERO_SHOT, build_system, systems_for
 from segtune.systems.base import Targets, Words

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from tests.train.maskformer.conftest import Scenes
 
 from segtune.backbones.maskformer import MaskFormer
-from segtune.ops.set_loss import MASKFORMER, SetPrediction, set_loss, targets_from_semantic
+from segtune.ops.mask_targets import targets_from_semantic
+from segtune.ops.set_loss import MASKFORMER, SetPrediction, set_loss
 from segtune.train.maskformer.batches import Batch, Batches
 from segtune.train.maskformer.model import Part, Trainee, num_classes, parameter_groups
 from segtune.train.maskformer.recipe import ENCODERS, ProposalRecipe

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from segtune.errors import SegtuneError
+from segtune.ops.mask_targets import MaskTargets
 from segtune.ops.semantic_loss import semantic_loss
-from segtune.ops.set_loss import MaskTargets, SetLossConfig, SetPrediction, set_loss
+from segtune.ops.set_loss import SetLossConfig, SetPrediction, set_loss
 from segtune.systems.base import Targets
 from segtune.systems.ssprompt.config import SSPromptConfig
 

@@ -29,8 +29,8 @@ from torch import Tensor, nn
 
 from segtune.backbones.sam import Sam
 from segtune.errors import SegtuneError
+from segtune.ops.mask_targets import targets_from_semantic
 from segtune.ops.semantic_loss import nearest_labels, semantic_loss
-from segtune.ops.set_loss import targets_from_semantic
 from segtune.systems.base import System, Targets, Words
 from segtune.systems.ssprompt.fusion import FusedEmbeddings
 from segtune.systems.ssprompt.prompts import PointGrid, rate_groups

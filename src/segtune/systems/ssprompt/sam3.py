@@ -26,7 +26,7 @@ from torch.utils.checkpoint import checkpoint
 
 from segtune.backbones.sam3 import ConceptMasks, Sam3
 from segtune.errors import SegtuneError
-from segtune.ops.set_loss import MaskTargets
+from segtune.ops.mask_targets import MaskTargets
 from segtune.systems.base import System, Targets, Words
 from segtune.systems.ssprompt.fusion import FusedEmbeddings
 from segtune.systems.ssprompt.prompts import rate_groups

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
+from segtune.ops.mask_targets import MaskTargets
 from segtune.ops.semantic_loss import nearest_labels
-from segtune.ops.set_loss import MaskTargets, SetLossConfig, SetPrediction, set_loss
+from segtune.ops.set_loss import SetLossConfig, SetPrediction, set_loss
 from segtune.systems.ssprompt.config import SSPromptConfig
 from segtune.systems.ssprompt.loss import require_masks
 from segtune.types import IGNORE

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from segtune.backbones.maskformer import MaskFormer
 from segtune.backbones.resnet import ResNet
-from segtune.ops.set_loss import MASKFORMER, SetPrediction, set_loss, targets_from_semantic
+from segtune.ops.mask_targets import targets_from_semantic
+from segtune.ops.set_loss import MASKFORMER, SetPrediction, set_loss
 from segtune.train.maskformer.batches import Batch
 from segtune.train.maskformer.recipe import ProposalRecipe
 
