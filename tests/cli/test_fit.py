@@ -1,13 +1,17 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tests.cli.conftest import Run
 
-from segtune.cli.fit import config_of, print_trials
+from segtune.cli.fit import _how_to_lose_less, config_of, print_trials
 from segtune.cli.main import parser_of
+from segtune.eval.retention import Retention
+from segtune.eval.semantic import ConfusionMatrix
 from segtune.prompts import Prompts
 from segtune.train import loop
+from segtune.types import Vocabulary
 
 QUICK = ("--steps", 2, "--views", 1, "--shots", 2, "--size", 32)
 
@@ -31,6 +35,31 @@ def test_a_fit_writes_a_prompt_file_with_retention(
     assert "retention" in outcome.out
     assert "model tiny on" in outcome.out
     assert not Path("new/p.safetensors.checkpoint").exists()
+
+
+@pytest.mark.parametrize(("wrong", "says"), [(0, False), (1, True)])
+def test_a_fit_that_costs_much_elsewhere_says_how_to_lose_less(
+    run: Run, labelled: Path, model_folder: str, monkeypatch: pytest.MonkeyPatch, wrong, says
+) -> None:
+    before, after = ConfusionMatrix(2), ConfusionMatrix(2)
+    before.update(np.array([0, 1, 1]), np.array([0, 1, 1]))
+    after.update(np.array([0, 1 - wrong, 1]), np.array([0, 1, 1]))
+    words = Vocabulary.of("cat", "dog")
+    found = Retention(before.scores(words), after.scores(words))
+    monkeypatch.setattr("segtune.cli.fit.base_retention", lambda *_, **__: found)
+    outcome = run(
+        *("fit", labelled, *QUICK, "--model", model_folder, "--out", "p.safetensors"),
+        *("--retention", 2, "--retention-data", labelled),
+    )
+    assert ("50.0 points of mIoU were lost there: a lower --lr" in outcome.out) is says
+
+
+def test_only_learned_queries_can_be_kept_apart() -> None:
+    learned = {"spatial": "embeddings", "retain": "shared"}
+    assert "--set retain=exact" in _how_to_lose_less(0.1, learned)
+    for other in ({"retain": "exact"}, {"spatial": "default"}, {"spatial": "points"}):
+        assert "retain" not in _how_to_lose_less(0.1, learned | other)
+    assert "retain" not in _how_to_lose_less(0.1, {"variant": "paper"})
 
 
 def test_an_existing_file_is_kept_unless_forced(

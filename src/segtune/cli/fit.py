@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from argparse import Namespace
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from segtune.zoo.cards import CARDS
 
 DEFAULT_SHOTS = 16
 CHECKPOINTS_PER_RUN = 10
+LARGE_DROP = 0.01
+"""Fall of the mIoU elsewhere, 0..1, above which a fit says how to lose less."""
 
 
 def run(options: Namespace) -> int:
@@ -61,6 +64,8 @@ def run(options: Namespace) -> int:
         data = options.retention_data
         retention = base_retention(model, prompts, data=data, images=num_base)
         print_retention(retention, data=data, images=num_base)
+        if retention.drop > LARGE_DROP:
+            print(_how_to_lose_less(retention.drop, prompts.options))
         values = retention_values(retention, data=data, images=num_base)
         replace(prompts, metrics={**prompts.metrics, "retention": values}).save(out)
     print(f"wrote {out} ({file_size(out)}); losses are in {out.name}.log.jsonl")
@@ -103,6 +108,19 @@ def print_trials(trials: dict[str, Any] | None) -> None:
         return
     factors = ", ".join(f"{factor:g}" for factor in trials["best"])
     print(f"held-out shots: {unfitted:.3f} before, {best:.3f} after, rates times {factors}")
+
+
+def _how_to_lose_less(drop: float, options: Mapping[str, Any]) -> str:
+    """Returns advice for a fit that changed the answers to a base vocabulary.
+
+    Args:
+        drop: fall of its mIoU, 0..1.
+        options: of the prompts.
+    """
+    advice = "a lower --lr or fewer --steps change less"
+    if options.get("retain") == "shared" and options.get("spatial") == "embeddings":
+        advice += "; --set retain=exact leaves words outside of the fit as they were"
+    return f"{100 * drop:.1f} points of mIoU were lost there: {advice}"
 
 
 def _options_of(system: str, options: Namespace) -> dict[str, Any]:
