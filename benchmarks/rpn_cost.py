@@ -32,7 +32,8 @@ from rpn_released import released_labels, released_logits, released_num_trainabl
 from torch import Tensor
 from tqdm import tqdm
 
-from segtune.backbones.clip_vit import ClipVit, random_clip_vit
+from segtune.backbones.clip_random import random_clip_vit
+from segtune.backbones.clip_vit import ClipVit
 from segtune.ops.postprocess import semantic
 from segtune.systems.base import Words
 from segtune.systems.rpn import RELEASED, ZEGCLIP, PromptedClip

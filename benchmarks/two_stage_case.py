@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segtune.backbones.clip_vit import random_clip_vit
+from segtune.backbones.clip_random import random_clip_vit
 from segtune.backbones.maskformer import MaskFormer, MaskFormerConfig
 from segtune.backbones.proposals import Proposals
 from segtune.backbones.swin import SwinConfig

@@ -27,7 +27,7 @@ class LetterTokenizer:
 @pytest.fixture
 def tiny_clip():
     """A random CLIP of width 32 with two layers, patch 8, that reads letters."""
-    from segtune.backbones.clip_vit import random_clip_vit
+    from segtune.backbones.clip_random import random_clip_vit
 
     clip = random_clip_vit(layers=3, context=64, seed=1)
     clip.tokenizer = LetterTokenizer()

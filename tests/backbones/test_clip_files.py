@@ -3,7 +3,7 @@
 import torch
 
 from segtune.backbones.clip_files import save_clip_vit
-from segtune.backbones.clip_vit import random_clip_vit
+from segtune.backbones.clip_random import random_clip_vit
 from segtune.backbones.hub import load_backbone
 from tests.cli.conftest import export_tiny
 

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from segtune.backbones.clip_files import clip_vit_from_official
 from segtune.backbones.clip_keys import BLOCK, TEXT, TRANSPOSED, VISUAL
-from segtune.backbones.clip_vit import random_clip_vit
+from segtune.backbones.clip_random import random_clip_vit
 from segtune.backbones.hub import load_backbone
 from segtune.backbones.weights import read_state
 from segtune.errors import WeightsError

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from segtune.backbones.clip_files import clip_vit_from_official
-from segtune.backbones.clip_vit import random_clip_vit
+from segtune.backbones.clip_random import random_clip_vit
 from segtune.backbones.masked_clip import AT_ONCE, region_embeds, shown_patches
 from segtune.errors import WeightsError
 from tests.goldens import close, goldens

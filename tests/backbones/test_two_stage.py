@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from segtune.backbones.clip_vit import random_clip_vit
+from segtune.backbones.clip_random import random_clip_vit
 from segtune.backbones.hub import load_backbone
 from segtune.backbones.maskformer_files import save_maskformer
 from segtune.backbones.maskformer_keys import state_to_official

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segtune.backbones.clip_vit import random_clip_vit
+from segtune.backbones.clip_random import random_clip_vit
 from segtune.backbones.proposals import Proposals
 from segtune.data.samples import IndexedDataset, Record
 from segtune.engine.masks import LabelMasks, MaskSource

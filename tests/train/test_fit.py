@@ -297,7 +297,7 @@ SCRIPT = """
     from pathlib import Path
     sys.path[:0] = {paths}
     from segtune.data.synthetic.dataset import SyntheticDataset
-    from segtune.backbones.clip_vit import random_clip_vit
+    from segtune.backbones.clip_random import random_clip_vit
     from segtune.backbones.seem import random_seem
     from segtune.segmenter import Resolution, Segmenter
     from segtune.train.fit import FitConfig, fit

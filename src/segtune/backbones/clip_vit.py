@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import CLIPConfig, CLIPModel
+from transformers import CLIPModel
 
 from segtune.backbones.base import fingerprint_of
 from segtune.errors import SegtuneError, WeightsError
@@ -41,7 +41,8 @@ class ClipVit(nn.Module):
 
     Example:
         >>> import torch
-        >>> from segtune.backbones.clip_vit import ClipVit, random_clip_vit
+        >>> from segtune.backbones.clip_random import random_clip_vit
+        >>> from segtune.backbones.clip_vit import ClipVit
         >>> clip = random_clip_vit(width=32, layers=2, image_size=32, patch_size=8, seed=0)
         >>> tokens = clip.embed(torch.zeros(1, 3, 32, 48))
         >>> clip.block(0, tokens, prompts=torch.zeros(1, 5, 32)).shape
@@ -292,46 +293,3 @@ def _attend(
     )
     mixed = F.scaled_dot_product_attention(query, key, value)  # (B, heads, T, d / heads)
     return attention.out_proj(mixed.transpose(1, 2).flatten(2))
-
-
-def random_clip_vit(
-    *,
-    width: int = 32,
-    layers: int = 2,
-    heads: int = 4,
-    image_size: int = 32,
-    patch_size: int = 8,
-    joint_width: int = 16,
-    text_width: int = 32,
-    text_layers: int = 2,
-    vocab_size: int = 64,
-    context: int = 16,
-    seed: int = 0,
-) -> ClipVit:
-    """Returns a CLIP with random weights and no tokenizer, for tests and cost measurements."""
-    config = CLIPConfig(
-        vision_config={
-            "hidden_size": width,
-            "intermediate_size": 4 * width,
-            "num_hidden_layers": layers,
-            "num_attention_heads": heads,
-            "image_size": image_size,
-            "patch_size": patch_size,
-            "projection_dim": joint_width,
-        },
-        text_config={
-            "hidden_size": text_width,
-            "intermediate_size": 4 * text_width,
-            "num_hidden_layers": text_layers,
-            "num_attention_heads": 4,
-            "vocab_size": vocab_size,
-            "max_position_embeddings": context,
-            "projection_dim": joint_width,
-            "eos_token_id": 2,
-        },
-        projection_dim=joint_width,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = CLIPModel(config)
-    return ClipVit(model, name=f"random-clip-{width}x{layers}")

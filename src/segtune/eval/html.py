@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from segtune.eval.confusions import ConfusionReport
+from segtune.eval.html_parts import (
+    figure,
+    fill,
+    folded,
+    or_below,
+    percent,
+    plain,
+    section,
+    signed_change,
+)
 from segtune.eval.report import Report, ReportRow
 from segtune.eval.result import Example
 from segtune.eval.retention import Retention
@@ -94,7 +99,7 @@ def _scores(report: Report) -> str:
     """The headline table: one line per row, changes against the first."""
     metrics = report.metrics()
     summaries = [row.result.scores.summary() for row in report.rows]
-    best = {m: max((s.get(m, math.nan) for s in summaries), key=_or_below) for m in metrics}
+    best = {m: max((s.get(m, math.nan) for s in summaries), key=or_below) for m in metrics}
     lines = []
     for i, (row, summary) in enumerate(zip(report.rows, summaries, strict=True)):
         cells = [f'<td class="name"><span class="dot"></span>{escape(row.name)}</td>']
@@ -103,10 +108,10 @@ def _scores(report: Report) -> str:
             kind = "number main" if j == 0 else "number"
             if len(report.rows) > 1 and value == best[metric]:
                 kind += " best"
-            text = _percent(value)
-            change = _change(value - summaries[0].get(metric, math.nan)) if i else ""
+            text = percent(value)
+            change = signed_change(value - summaries[0].get(metric, math.nan)) if i else ""
             if j == 0:
-                text = f'{change}{text}<div class="scale">{_fill(value)}</div>'
+                text = f'{change}{text}<div class="scale">{fill(value)}</div>'
             else:
                 text += change
             cells.append(f'<td class="{kind}">{text}</td>')
@@ -115,7 +120,7 @@ def _scores(report: Report) -> str:
     lead = _LEADS[report.rows[0].result.task]
     if len(report.rows) > 1:
         lead += f" Changes are against {report.rows[0].name}."
-    return _section(
+    return section(
         "Scores",
         lead,
         f'<div class="card"><table class="scores"><tr><th></th>{heads}</tr>'
@@ -127,22 +132,22 @@ def _retention(retention: Retention) -> str:
     """The base vocabulary before and after the fit."""
     before, after = retention.before.summary(), retention.after.summary()
     scores = "".join(
-        f'<tr><td>{escape(name)}</td><td class="number">{_percent(before[name])}</td>'
-        f'<td class="number best">{_percent(after[name])}</td>'
-        f'<td class="number">{_change(after[name] - before[name])}</td></tr>'
+        f'<tr><td>{escape(name)}</td><td class="number">{percent(before[name])}</td>'
+        f'<td class="number best">{percent(after[name])}</td>'
+        f'<td class="number">{signed_change(after[name] - before[name])}</td></tr>'
         for name in before
     )
     changes = [row for row in retention.classes() if not math.isnan(row.change)]
     shown = changes if len(changes) <= 12 else [*changes[:6], *changes[-4:]]
     classes = "".join(
-        f'<tr><td>{escape(row.name)}</td><td class="number">{_percent(row.before)}</td>'
-        f'<td class="number best">{_percent(row.after)}</td>'
-        f'<td class="number">{_change(row.change)}</td></tr>'
+        f'<tr><td>{escape(row.name)}</td><td class="number">{percent(row.before)}</td>'
+        f'<td class="number best">{percent(row.after)}</td>'
+        f'<td class="number">{signed_change(row.change)}</td></tr>'
         for row in shown
     )
     heads = '<th class="number">before</th><th class="number">after</th><th class="number"></th>'
     title = "Classes" if shown == changes else "Classes: largest losses and gains"
-    return _section(
+    return section(
         "Retention",
         "The vocabulary that the frozen model already knew, before and after the fit.",
         '<div class="grid">'
@@ -162,12 +167,12 @@ def _pictures(report: Report) -> str:
     blocks = []
     for sample_id, answers in by_id.items():
         first = answers[0][1]
-        figures = [_figure(first.image, "image", "", quality=85)]
+        figures = [figure(first.image, "image", "", quality=85)]
         truth = draw_overlay(first.image, first.truth, legend=False)
-        figures.append(_figure(truth, "truth", ""))
+        figures.append(figure(truth, "truth", ""))
         for name, example in answers:
             picture = draw_overlay(example.image, example.prediction, legend=False)
-            figures.append(_figure(picture, name, _percent(example.score)))
+            figures.append(figure(picture, name, percent(example.score)))
         chips = legend_chips(first.truth, *(e.prediction for _, e in answers), shares=False)
         legend = "".join(
             f'<span><span class="swatch" style="background:rgb{chip.color}"></span>'
@@ -181,7 +186,7 @@ def _pictures(report: Report) -> str:
         )
     if not blocks:
         return ""
-    return _section(
+    return section(
         "Pictures",
         "From the worst image to the best; the number is the score of the image alone.",
         f'<div class="pictures">{"".join(blocks)}</div>',
@@ -199,7 +204,7 @@ def _classes(report: Report) -> str:
     for row in report.classes():
         bars = "".join(
             f'<div class="bar tone-{i % _NUM_TONES}"><div class="track">'
-            f'{_fill(value)}</div><div class="value">{_percent(value)}</div></div>'
+            f'{fill(value)}</div><div class="value">{percent(value)}</div></div>'
             for i, other in enumerate(report.rows)
             for value in (row.values.get((other.name, score), math.nan),)
         )
@@ -208,7 +213,7 @@ def _classes(report: Report) -> str:
             f'<div class="class"><div class="label">{escape(row.name)}{tag}</div>'
             f'<div class="bars">{bars}</div></div>'
         )
-    return _section(
+    return section(
         "Classes",
         f"{score} per class in percent; a dash where there is nothing to score.",
         f'<div class="card"><div class="legend">{legend}</div>'
@@ -226,7 +231,7 @@ def _confusions(rows: Sequence[ReportRow]) -> str:
     ]
     if not cards:
         return ""
-    return _section(
+    return section(
         "Confusions",
         "What is answered instead of the truth, by pixels; the number is the share of the true "
         "class that is lost.",
@@ -238,12 +243,12 @@ def _confusion_table(confusions: ConfusionReport) -> str:
     """Pairs, the greediest names, and names that mean the same to the text encoder."""
     pairs = "".join(
         f'<tr><td>{escape(pair.truth)}<span class="arrow">→</span>{escape(pair.answered)}</td>'
-        f'<td><div class="scale">{_fill(pair.share)}</div></td>'
-        f'<td class="number">{_percent(pair.share)}</td></tr>'
+        f'<td><div class="scale">{fill(pair.share)}</div></td>'
+        f'<td class="number">{percent(pair.share)}</td></tr>'
         for pair in confusions.pairs[:10]
     )
     greedy = "".join(
-        f"<li><b>{escape(absorber.name)}</b> takes {_percent(absorber.share)} % of all errors, "
+        f"<li><b>{escape(absorber.name)}</b> takes {percent(absorber.share)} % of all errors, "
         f"most from {escape(', '.join(name for name, _ in absorber.victims))}</li>"
         for absorber in confusions.absorbers[:3]
     )
@@ -261,83 +266,26 @@ def _protocol(report: Report) -> str:
     extra = dict.fromkeys(name for protocol in protocols for name in protocol["extra"])
     lines = []
     for field, heading in _FIELDS.items():
-        lines.append((heading, [_plain(protocol[field]) for protocol in protocols]))
+        lines.append((heading, [plain(protocol[field]) for protocol in protocols]))
     for name in extra:
-        lines.append((name, [_plain(protocol["extra"].get(name)) for protocol in protocols]))
+        lines.append((name, [plain(protocol["extra"].get(name)) for protocol in protocols]))
     body = ""
     for heading, values in lines:
         if not any(values):
             continue
         if len(set(values)) == 1:
-            cells = f'<td colspan="{len(values)}">{_folded(values[0])}</td>'
+            cells = f'<td colspan="{len(values)}">{folded(values[0])}</td>'
         else:
-            cells = "".join(f"<td>{_folded(value)}</td>" for value in values)
+            cells = "".join(f"<td>{folded(value)}</td>" for value in values)
         body += f'<tr><th scope="row">{escape(heading)}</th>{cells}</tr>'
     heads = "".join(
         f'<th class="tone-{i % _NUM_TONES}"><span class="dot"></span>{escape(row.name)}</th>'
         for i, row in enumerate(report.rows)
     )
     command = f'<h3 class="repeat">Repeat it</h3><pre>{escape(report.command)}</pre>'
-    return _section(
+    return section(
         "Protocol",
         "Numbers can be compared where these lines agree.",
         f'<div class="card"><table class="protocol"><tr><th></th>{heads}</tr>{body}</table></div>'
         + (command if report.command else ""),
     )
-
-
-def _section(title: str, lead: str, body: str) -> str:
-    """Returns a headed part of the page; `lead` is text, `body` is HTML."""
-    return f'<section><h2>{title}</h2><p class="lead">{escape(lead)}</p>{body}</section>\n'
-
-
-def _figure(image: np.ndarray, title: str, note: str, *, quality: int = 90) -> str:
-    """Returns a figure with the picture inlined as JPEG; `title` is text, `note` is HTML."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "JPEG", quality=quality, subsampling=0, optimize=True)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    height, width = image.shape[:2]
-    return (
-        f'<figure><img alt="{escape(title)}" width="{width}" height="{height}" '
-        f'src="data:image/jpeg;base64,{data}"><figcaption><b>{escape(title)}</b>'
-        f"<span>{note}</span></figcaption></figure>"
-    )
-
-
-def _fill(value: float) -> str:
-    """Returns the filled part of a bar."""
-    return f'<i style="width:{0 if math.isnan(value) else 100 * value:.1f}%"></i>'
-
-
-def _percent(value: float) -> str:
-    """Returns a fraction as percent with one decimal, a dash for NaN, as HTML."""
-    return "&ndash;" if math.isnan(value) else f"{100 * value:.1f}"
-
-
-def _change(value: float) -> str:
-    """Returns a signed change in points, coloured unless it rounds to nothing."""
-    if math.isnan(value):
-        return ""
-    points = round(100 * value, 1)
-    tone = "up" if points > 0 else "down" if points < 0 else ""
-    sign = "+" if points > 0 else "&minus;" if points < 0 else "&plusmn;"
-    return f'<span class="change {tone}">{sign}{abs(points):.1f}</span>'
-
-
-def _or_below(value: float) -> float:
-    """Returns `value`, NaN as less than everything."""
-    return -math.inf if math.isnan(value) else value
-
-
-def _plain(value: object) -> str:
-    """Returns a field of a protocol as text; empty where it does not apply."""
-    if isinstance(value, Iterable) and not isinstance(value, str):
-        return ", ".join(str(item) for item in value)
-    return "" if value is None else str(value)
-
-
-def _folded(text: str) -> str:
-    """Returns escaped text; long lists fold away."""
-    if len(text) <= 240:
-        return escape(text) or "&ndash;"
-    return f"<details><summary>{escape(text[:80])} …</summary>{escape(text)}</details>"

@@ -37,7 +37,7 @@ class PromptedClip(System):
 
     Example:
         >>> import torch
-        >>> from segtune.backbones.clip_vit import random_clip_vit
+        >>> from segtune.backbones.clip_random import random_clip_vit
         >>> from segtune.systems.base import Words
         >>> from segtune.systems.rpn import PAPER, PromptedClip
         >>> system = PromptedClip(random_clip_vit(), PAPER)
