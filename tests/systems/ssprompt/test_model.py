@@ -14,6 +14,7 @@ from segtune.errors import SegtuneError
 from segtune.segmenter import Segmenter
 from segtune.systems import build_system
 from segtune.systems.base import Targets, Words
+from segtune.systems.ssprompt.config import SSPromptConfig
 from segtune.train.fit import FitConfig, fit
 from segtune.train.loop import LoopConfig
 from segtune.types import Concept, Vocabulary
@@ -180,6 +181,33 @@ def test_deep_supervision_is_for_training(seem, words, pixels):
     assert len(system.loss(features, words, targets_for(3))) == len(heads)
     instance = build(seem, "ssprompt", words, deep_supervision=True, task="instance").train()
     assert len(instance.loss(features, words, targets_for(3))) == 3 * len(heads)
+
+
+@pytest.mark.parametrize("name", ["ssprompt", "semprompt", "locn"])
+def test_a_pull_draws_class_embeddings_to_the_default_ones(model, name):
+    words = model.words(Vocabulary.of(*FIT, "elsewhere"))
+    system = build(model.backbone, name, words, pull=0.4)
+    features, targets = system.encode(torch.zeros(2, 3, 64, 96)), targets_for(3)
+    if name != "locn":  # its template gives other embeddings than those of the model
+        assert system.loss(features, words, targets)["loss_pull"].item() == 0
+    shaken(system.prompts)
+    moved = system.class_embeds(words)[:-1] - words.embeds
+    assert moved[:-1].abs().sum() > 0
+    assert moved[-1].abs().sum() == 0  # a word outside of the fit
+    found = system.loss(features, words, targets)["loss_pull"]
+    assert found.item() == pytest.approx(0.2 * moved.square().sum().item(), rel=1e-5)
+    found.backward()
+    step = {n: p - 0.1 * p.grad for n, p in system.prompts.named_parameters() if p.grad is not None}
+    system.prompts.load_state_dict(step, strict=False)
+    assert system.loss(features, words, targets)["loss_pull"] < found
+    plain = build(model.backbone, name, words)
+    assert "loss_pull" not in plain.loss(plain.encode(torch.zeros(2, 3, 64, 96)), words, targets)
+
+
+@pytest.mark.parametrize("options", [{"pull": -1.0}, {"pull": 0.1, "semantic": "default"}])
+def test_a_pull_needs_something_to_pull(options):
+    with pytest.raises(SegtuneError, match="class embeddings that are learned"):
+        SSPromptConfig(**options)
 
 
 def test_each_kind_of_prompt_has_its_rate(seem, words):

@@ -42,6 +42,7 @@ def test_refused_on_sam(name, options, message):
         ("ssprompt", {"spatial": "points"}, "no meaning on SAM 3"),
         ("ssprompt", {"semantic": "names"}, "semantic=default or embeddings"),
         ("ssprompt", {"learn_background": True}, "learn_background=False"),
+        ("ssprompt", {"pull": 0.5}, "pull=0.0"),
         ("ssprompt", {"semantic_loss": "score"}, "semantic_loss=nll"),
         ("ssprompt", {"kept_masks": 0}, "at least 1"),
         ("ssprompt", {"class_tokens": 3}, "no option"),

@@ -58,6 +58,7 @@ class SSPromptConfig:
     task: Literal["semantic", "instance", "panoptic"] = "semantic"
     semantic_loss: Literal["nll", "score", "logsumexp"] = "nll"  # [R] unsaid in the paper
     class_balance: float = 0.0  # [R] 0: mean over pixels; 1: mean over classes
+    pull: float = 0.0  # ours: half of it times the squared way of all class embeddings is a loss
     dice: bool = False  # [P] names cross-entropy and binary cross-entropy only
     deep_supervision: bool = False
     spatial_lr_factor: float = 3.0  # gradients of the queries are far smaller; 1 for objects
@@ -72,6 +73,11 @@ class SSPromptConfig:
             )
         if not 0 <= self.class_balance <= 1:
             raise SegtuneError(f"class_balance={self.class_balance}; expected 0 to 1")
+        if self.pull < 0 or (self.pull > 0 and self.semantic == "default"):
+            raise SegtuneError(
+                f"pull={self.pull} with semantic={self.semantic}; expected a number above 0, and "
+                "class embeddings that are learned, as in semprompt and ssprompt"
+            )
         if self.spatial == "points" and self.retain == "exact":
             raise SegtuneError("points take the place of the queries; use retain=shared")
         if not self.name_templates or any(t.count("{}") != 1 for t in self.name_templates):

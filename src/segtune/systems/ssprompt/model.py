@@ -242,7 +242,11 @@ class PromptedSeem(System):
             (classify(answers.class_embeds, table), answers.mask_logits)
             for answers in self.heads(features)
         ]
-        return losses(heads, targets, self.config)
+        found = losses(heads, targets, self.config)
+        if self.config.pull:
+            moved = table[:-1] - words.embeds.to(table)
+            found["loss_pull"] = self.config.pull / 2 * moved.square().sum()
+        return found
 
     def parameter_groups(self, lr: float, weight_decay: float) -> list[dict[str, object]]:
         """Returns one group for each kind of prompt, with its own rate."""

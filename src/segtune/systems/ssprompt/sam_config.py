@@ -36,6 +36,7 @@ class SamPromptConfig(SSPromptConfig):
             "learn_background": (False,),
             "retain": ("shared",),
             "deep_supervision": (False,),
+            "pull": (0.0,),
         }
         _refuse_others(self, "SAM", allowed)
         if not 1 <= self.class_tokens <= self.point_grid**2:
@@ -69,6 +70,7 @@ class Sam3PromptConfig(SSPromptConfig):
             "renormalize_text": (False,),
             "learn_background": (False,),
             "deep_supervision": (False,),
+            "pull": (0.0,),
             "semantic_loss": ("nll",),
         }
         _refuse_others(self, "SAM 3", allowed)
