@@ -5,7 +5,7 @@ import pytest
 import torch
 from tests.cli.conftest import Run
 
-from segtune.cli.fit import _how_to_lose_less, config_of, print_trials
+from segtune.cli.fit import _how_to_lose_less, _note_of_classes, config_of, print_trials
 from segtune.cli.main import parser_of
 from segtune.eval.retention import Retention
 from segtune.eval.semantic import ConfusionMatrix
@@ -52,6 +52,19 @@ def test_a_fit_that_costs_much_elsewhere_says_how_to_lose_less(
         *("--retention", 2, "--retention-data", labelled),
     )
     assert ("50.0 points of mIoU were lost there: a lower --lr" in outcome.out) is says
+
+
+def test_words_that_no_image_shows_are_counted() -> None:
+    class Fitted:
+        vocabulary = Vocabulary.of("cat", "dog", "cow")
+
+        def __init__(self, *classes: str, semantic="embeddings", task="semantic") -> None:
+            self.options = {"classes": classes, "semantic": semantic, "task": task}
+
+    assert _note_of_classes(Fitted("cat", "cow")).startswith("the images show 2 of 3 words;")
+    assert _note_of_classes(Fitted("cat", "cow", "dog")) == ""
+    assert _note_of_classes(Fitted("cat", semantic="context")) == ""  # no row per class
+    assert _note_of_classes(Fitted("cat", task="instance")) == ""  # the others may be stuff
 
 
 def test_only_learned_queries_can_be_kept_apart() -> None:

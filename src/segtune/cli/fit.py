@@ -14,6 +14,7 @@ from segtune.cli.loading import file_size, open_labelled, open_model
 from segtune.cli.options import RETENTION_IMAGES
 from segtune.cli.scoring import base_retention, print_retention, retention_values
 from segtune.errors import SegtuneError
+from segtune.prompts import Prompts
 from segtune.segmenter import Segmenter
 from segtune.systems import SYSTEMS, default_system
 from segtune.train.checkpoints import read_state
@@ -59,6 +60,8 @@ def run(options: Namespace) -> int:
         f"({dataset.split}) in {seconds:.0f} s"
     )
     print_trials(prompts.training["trials"])
+    if note := _note_of_classes(prompts):
+        print(note)
     num_base = _retention_images(options, model)
     if num_base:
         data = options.retention_data
@@ -108,6 +111,21 @@ def print_trials(trials: dict[str, Any] | None) -> None:
         return
     factors = ", ".join(f"{factor:g}" for factor in trials["best"])
     print(f"held-out shots: {unfitted:.3f} before, {best:.3f} after, rates times {factors}")
+
+
+def _note_of_classes(prompts: Prompts) -> str:
+    """Returns what becomes of words that no image shows; empty where there are none."""
+    options = prompts.options
+    if options.get("semantic") != "embeddings" or options["task"] == "instance":  # without stuff
+        return ""
+    learned, every = len(options["classes"]), len(prompts.vocabulary)
+    if learned == every:
+        return ""
+    return (
+        f"the images show {learned} of {every} words; the others keep their default embedding and "
+        "lose pixels to those that were learned, so name only what the images are about, or give "
+        "more of them"
+    )
 
 
 def _how_to_lose_less(drop: float, options: Mapping[str, Any]) -> str:
