@@ -36,9 +36,16 @@ def _spread(image_scores: Mapping[str, float], count: int) -> dict[str, str]:
     for place in dict.fromkeys(places):
         named = {0: "worst", last: "best"}.get(place)
         ranks[ordered[place]] = named or (
-            "median" if place == round(last / 2) else f"{round(100 * place / last)}th percentile"
+            "median" if place == round(last / 2) else f"{_ordinal(100 * place / last)} percentile"
         )
     return ranks
+
+
+def _ordinal(number: float) -> str:
+    """Returns 1st, 2nd, 3rd, 4th, ... 11th, ... 21st."""
+    whole = round(number)
+    ending = "th" if whole % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(whole % 10)
+    return f"{whole}{ending or 'th'}"
 
 
 def collect(
