@@ -204,9 +204,16 @@ def test_a_pull_draws_class_embeddings_to_the_default_ones(model, name):
     assert "loss_pull" not in plain.loss(plain.encode(torch.zeros(2, 3, 64, 96)), words, targets)
 
 
-@pytest.mark.parametrize("options", [{"pull": -1.0}, {"pull": 0.1, "semantic": "default"}])
-def test_a_pull_needs_something_to_pull(options):
-    with pytest.raises(SegtuneError, match="class embeddings that are learned"):
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"pull": -1.0}, "expected 0 or more"),
+        ({"pull": float("nan")}, "expected 0 or more"),
+        ({"pull": 0.1, "semantic": "default"}, "nothing to pull"),
+    ],
+)
+def test_a_pull_needs_a_strength_and_something_to_pull(options, message):
+    with pytest.raises(SegtuneError, match=message):
         SSPromptConfig(**options)
 
 

@@ -73,10 +73,12 @@ class SSPromptConfig:
             )
         if not 0 <= self.class_balance <= 1:
             raise SegtuneError(f"class_balance={self.class_balance}; expected 0 to 1")
-        if self.pull < 0 or (self.pull > 0 and self.semantic == "default"):
+        if not 0 <= self.pull < float("inf"):
+            raise SegtuneError(f"pull={self.pull}; expected 0 or more")
+        if self.pull and self.semantic == "default":
             raise SegtuneError(
-                f"pull={self.pull} with semantic={self.semantic}; expected a number above 0, and "
-                "class embeddings that are learned, as in semprompt and ssprompt"
+                f"pull={self.pull} has nothing to pull with semantic=default; use a system that "
+                "learns class embeddings, such as ssprompt or semprompt"
             )
         if self.spatial == "points" and self.retain == "exact":
             raise SegtuneError("points take the place of the queries; use retain=shared")
