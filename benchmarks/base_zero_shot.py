@@ -17,9 +17,9 @@ from typing import Any
 
 from segtune.data.formats import open_dataset
 from segtune.eval.run import evaluate
-from segtune.segmenter import load
+from segtune.fewshot.run import METRICS, read_recipe, run_recipe
+from segtune.predict.segmenter import load
 from segtune.systems import build_system
-from segtune.train.run import METRICS, read_recipe, run_recipe
 
 RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "rpn" / "base.yaml"
 ROWS: dict[str, dict[str, Any]] = {

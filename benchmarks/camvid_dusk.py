@@ -24,9 +24,9 @@ from segtune.data.formats import open_dataset
 from segtune.data.samples import Subset
 from segtune.data.shots import by_image
 from segtune.eval.run import evaluate
-from segtune.ops.files import atomic_write
-from segtune.segmenter import Segmenter, load
-from segtune.train.fit import FitConfig, default_config, fit
+from segtune.fewshot.fit import FitConfig, default_config, fit
+from segtune.predict.segmenter import Segmenter, load
+from segtune.storage.files import atomic_write
 from segtune.types import Dataset
 
 DUSK = "0001TP"

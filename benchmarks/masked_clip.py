@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 from common import MAC_RULE, count_macs, interleaved_seconds, machine, print_table
 
-from segtune.backbones.clip_random import random_clip_vit
-from segtune.backbones.masked_clip import region_embeds, shown_patches
+from segtune.backbones.clip.masked import region_embeds, shown_patches
+from segtune.backbones.clip.random import random_clip_vit
 
 PATHS = ("plain", "fast")
 

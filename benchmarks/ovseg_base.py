@@ -31,10 +31,10 @@ import numpy as np
 import torch
 from common import machine, print_table
 
-from segtune.backbones.clip_vit import ClipVit
+from segtune.backbones.clip.model import ClipVit
 from segtune.backbones.hub import load_backbone
-from segtune.backbones.proposal_files import load_proposals
-from segtune.backbones.two_stage import TwoStage
+from segtune.backbones.two_stage.model import TwoStage
+from segtune.backbones.two_stage.proposal_files import load_proposals
 from segtune.cli.option_groups import set_option
 from segtune.data.formats import open_dataset
 from segtune.data.pairs import write_pairs
@@ -45,17 +45,17 @@ from segtune.engine.stage import RegionStage
 from segtune.eval.mask_names import score_mask_names
 from segtune.eval.run import evaluate
 from segtune.eval.semantic import ConfusionMatrix
-from segtune.inference import padded
-from segtune.ops.files import atomic_write
 from segtune.ops.regions import OVSEG, RegionConfig
 from segtune.ops.resize import to_original
+from segtune.predict.pixels import padded
+from segtune.predict.segmenter import Segmenter
 from segtune.prompts import Prompts
-from segtune.segmenter import Segmenter
+from segtune.storage.files import atomic_write
 from segtune.systems import build_system
 from segtune.systems.base import Words
-from segtune.train.pairs.recipe import make_recipe
-from segtune.train.pairs.regions import labelled_pairs
-from segtune.train.pairs.run import run as train_on_pairs
+from segtune.trainers.pairs.recipe import make_recipe
+from segtune.trainers.pairs.regions import labelled_pairs
+from segtune.trainers.pairs.run import run as train_on_pairs
 from segtune.types import Dataset, Geometry, Resolution
 from segtune.vocabulary.embeddings import embed_vocabulary
 from segtune.vocabulary.nouns.registry import make_extractor

@@ -12,14 +12,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segtune.backbones.decoder_memory import DecoderMemory
-from segtune.backbones.seem import TINY, Seem, random_seem
-from segtune.backbones.seem_config import SeemConfig
-from segtune.backbones.seem_text import NORM_EPSILON, SeemText
+from segtune.backbones.decoders.memory import DecoderMemory
+from segtune.backbones.seem.config import SeemConfig
+from segtune.backbones.seem.model import TINY, Seem, random_seem
+from segtune.backbones.seem.text import NORM_EPSILON, SeemText
+from segtune.fewshot.views import EncodedViews, ViewConfig, Views, encode, rounded_up, same_size
 from segtune.systems.base import Targets, Words
 from segtune.systems.ssprompt import PromptedSeem, configure
 from segtune.systems.ssprompt.text_prompts import ContextPrompt, NamePrompt
-from segtune.train.views import EncodedViews, ViewConfig, Views, encode, rounded_up, same_size
 from segtune.types import Features, Sample, Vocabulary
 from segtune.vocabulary.builtin import builtin
 
@@ -31,7 +31,7 @@ class Recipe:
     Attributes:
         system: preset of `segtune.systems.ssprompt`.
         is_full_length: the text encoder runs over its whole context, as published.
-        cache: "features" is the pool of `segtune.train.views`; "keys" adds keys and values of the
+        cache: "features" is the pool of `segtune.fewshot.views`; "keys" adds keys and values of the
             decoder; "none" runs the image side in every step.
     """
 

@@ -37,8 +37,8 @@ from torch.utils.flop_counter import (
 )
 from tqdm import tqdm
 
-from segtune.backbones.seem import TINY
-from segtune.backbones.seem_config import SEEM_FOCAL_T
+from segtune.backbones.seem.config import SEEM_FOCAL_T
+from segtune.backbones.seem.model import TINY
 
 What = Literal["time", "memory"]
 Check = tuple[str, float, str, bool]

@@ -27,10 +27,10 @@ from common import (
     print_table,
 )
 
-from segtune.backbones.seem import Seem, random_seem
-from segtune.backbones.seem_config import SEEM_FOCAL_T
-from segtune.inference import segment_pixels
-from segtune.segmenter import load
+from segtune.backbones.seem.config import SEEM_FOCAL_T
+from segtune.backbones.seem.model import Seem, random_seem
+from segtune.predict.pixels import segment_pixels
+from segtune.predict.segmenter import load
 from segtune.systems.base import Words
 from segtune.systems.ssprompt import PromptedSeem, configure
 from segtune.types import Resolution, Vocabulary

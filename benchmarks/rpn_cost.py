@@ -32,8 +32,8 @@ from rpn_released import released_labels, released_logits, released_num_trainabl
 from torch import Tensor
 from tqdm import tqdm
 
-from segtune.backbones.clip_random import random_clip_vit
-from segtune.backbones.clip_vit import ClipVit
+from segtune.backbones.clip.model import ClipVit
+from segtune.backbones.clip.random import random_clip_vit
 from segtune.ops.postprocess import semantic
 from segtune.systems.base import Words
 from segtune.systems.rpn import RELEASED, ZEGCLIP, PromptedClip

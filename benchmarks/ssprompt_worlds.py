@@ -34,10 +34,10 @@ from segtune.data.synthetic.attributes import Composition, stuff_concepts, thing
 from segtune.data.synthetic.dataset import SyntheticDataset
 from segtune.data.synthetic.worlds import JARGON, World, make_world
 from segtune.eval.run import evaluate
-from segtune.ops.files import atomic_write
+from segtune.fewshot.fit import default_config, fit
+from segtune.predict.segmenter import Segmenter, load
 from segtune.prompts import Prompts
-from segtune.segmenter import Segmenter, load
-from segtune.train.fit import default_config, fit
+from segtune.storage.files import atomic_write
 from segtune.types import Dataset, Sample, Vocabulary
 
 WORLDS = ("jargon", "fog", "night", "rain", "snow")

@@ -44,7 +44,7 @@ from two_stage_plain import (
     plain_text,
 )
 
-from segtune.backbones.masked_clip import region_embeds, shown_patches
+from segtune.backbones.clip.masked import region_embeds, shown_patches
 from segtune.ops.mask_labels import label_from_masks
 from segtune.ops.postprocess import semantic
 from segtune.types import MaskPrediction

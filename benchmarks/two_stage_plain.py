@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segtune.backbones.clip_vit import ClipVit
-from segtune.backbones.masked_clip import region_embeds
-from segtune.backbones.two_stage import TwoStage
+from segtune.backbones.clip.masked import region_embeds
+from segtune.backbones.clip.model import ClipVit
+from segtune.backbones.two_stage.model import TwoStage
 from segtune.types import Geometry
 
 CONTEXT = 77

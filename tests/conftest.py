@@ -27,7 +27,7 @@ class LetterTokenizer:
 @pytest.fixture
 def tiny_clip():
     """A random CLIP of width 32 with two layers, patch 8, that reads letters."""
-    from segtune.backbones.clip_random import random_clip_vit
+    from segtune.backbones.clip.random import random_clip_vit
 
     clip = random_clip_vit(layers=3, context=64, seed=1)
     clip.tokenizer = LetterTokenizer()
@@ -38,7 +38,7 @@ def tiny_clip():
 @pytest.fixture
 def tiny_model(tiny_clip):
     """A segmenter around `tiny_clip` that looks at images with a short side of 32."""
-    from segtune.segmenter import Resolution, Segmenter
+    from segtune.predict.segmenter import Resolution, Segmenter
 
     return Segmenter(tiny_clip, templates="name", resolution=Resolution.of(32))
 

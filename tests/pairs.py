@@ -2,9 +2,9 @@
 
 import torch
 
-from segtune.backbones.maskformer import MaskFormer, MaskFormerConfig
-from segtune.backbones.swin import SwinConfig
-from segtune.backbones.two_stage import TwoStage
+from segtune.backbones.encoders.swin import SwinConfig
+from segtune.backbones.maskformer.model import MaskFormer, MaskFormerConfig
+from segtune.backbones.two_stage.model import TwoStage
 
 
 def tiny_maskformer(*, joint_width: int = 16, class_hidden: int | None = 24) -> MaskFormer:

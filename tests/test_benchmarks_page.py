@@ -12,7 +12,7 @@ import pytest
 from segtune.cli.commands import COMMANDS
 from segtune.data.formats import open_dataset
 from segtune.data.protocols import layout_for, open_for
-from segtune.train.run import read_recipe
+from segtune.fewshot.run import read_recipe
 from segtune.vocabulary.protocols import find_protocol, protocol_names
 from segtune.vocabulary.templates import read_templates
 from tests.data import trees

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from segtune.backbones.maskformer_files import save_maskformer
+from segtune.backbones.maskformer.files import save_maskformer
 from segtune.cli.main import main
 from segtune.data.pairs import read_pairs
 from segtune.vocabulary.nouns.registry import NOUN_BACKENDS

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from segtune.cli.main import main
-from segtune.train import fit as fit_module
+from segtune.fewshot import fit as fit_module
 from tests.data import trees
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")

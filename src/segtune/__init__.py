@@ -14,15 +14,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from segtune.classify import classify_masks as classify_masks
     from segtune.data.formats import open_dataset as open_dataset
     from segtune.eval.run import evaluate as evaluate
+    from segtune.fewshot.fit import FitConfig as FitConfig
+    from segtune.fewshot.fit import fit as fit
+    from segtune.predict.naming import classify_masks as classify_masks
+    from segtune.predict.segmenter import Segmenter as Segmenter
+    from segtune.predict.segmenter import load as load
+    from segtune.predict.segmenter import segment as segment
     from segtune.prompts import Prompts as Prompts
-    from segtune.segmenter import Segmenter as Segmenter
-    from segtune.segmenter import load as load
-    from segtune.segmenter import segment as segment
-    from segtune.train.fit import FitConfig as FitConfig
-    from segtune.train.fit import fit as fit
     from segtune.types import Concept as Concept
     from segtune.types import Resolution as Resolution
     from segtune.types import Segmentation as Segmentation
@@ -33,19 +33,19 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Concept": "segtune.types",
-    "FitConfig": "segtune.train.fit",
+    "FitConfig": "segtune.fewshot.fit",
     "Prompts": "segtune.prompts",
     "Resolution": "segtune.types",
     "Segmentation": "segtune.types",
-    "Segmenter": "segtune.segmenter",
+    "Segmenter": "segtune.predict.segmenter",
     "Vocabulary": "segtune.types",
-    "classify_masks": "segtune.classify",
+    "classify_masks": "segtune.predict.naming",
     "evaluate": "segtune.eval.run",
-    "fit": "segtune.train.fit",
-    "load": "segtune.segmenter",
+    "fit": "segtune.fewshot.fit",
+    "load": "segtune.predict.segmenter",
     "open_dataset": "segtune.data.formats",
     "read_vocabulary": "segtune.vocabulary.parse",
-    "segment": "segtune.segmenter",
+    "segment": "segtune.predict.segmenter",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segtune.errors import WeightsError
-from segtune.ops.files import atomic_write
+from segtune.storage.files import atomic_write
 from segtune.types import Concept, Resolution, TemplateSet, Vocabulary
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from segtune.backbones.decoder_layers import FeedForward, MultiHeadAttention
-from segtune.backbones.maskformer import MaskFormer, MaskFormerConfig
-from segtune.backbones.maskformer_files import load_maskformer, save_maskformer
-from tests.backbones import test_maskformer
+from segtune.backbones.decoders.layers import FeedForward, MultiHeadAttention
+from segtune.backbones.maskformer.files import load_maskformer, save_maskformer
+from segtune.backbones.maskformer.model import MaskFormer, MaskFormerConfig
+from tests.backbones.maskformer import test_model as test_maskformer
 
 PLAIN = test_maskformer.CONFIG
 CONFIG = replace(PLAIN, dropout=0.3, image_encoder=replace(PLAIN.image_encoder, drop_path=0.4))

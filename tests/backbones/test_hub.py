@@ -6,12 +6,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from segtune.backbones.clip_files import clip_vit_from_official
-from segtune.backbones.clip_keys import BLOCK, TEXT, TRANSPOSED, VISUAL
-from segtune.backbones.clip_random import random_clip_vit
+from segtune.backbones.clip.files import clip_vit_from_official
+from segtune.backbones.clip.keys import BLOCK, TEXT, TRANSPOSED, VISUAL
+from segtune.backbones.clip.random import random_clip_vit
 from segtune.backbones.hub import load_backbone
-from segtune.backbones.weights import read_state
 from segtune.errors import WeightsError
+from segtune.storage.weights import read_state
 
 
 @pytest.fixture

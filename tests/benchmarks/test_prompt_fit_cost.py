@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from segtune.backbones.seem import random_seem
+from segtune.backbones.seem.model import random_seem
 from segtune.vocabulary.builtin import builtin
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))

@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 import camvid_dusk
 import retain_cost
 import ssprompt_worlds
+
 from tests.data import trees
 
 NEW_WORDS = ["--worlds", "jargon", "--seeds", "0", "--shots", "2", "--steps", "2"]

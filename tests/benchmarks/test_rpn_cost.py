@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from segtune.backbones.clip_random import random_clip_vit
+from segtune.backbones.clip.random import random_clip_vit
 from segtune.systems.rpn import RELEASED, ZEGCLIP, PromptedClip
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.pairs import tiny_maskformer
 
 import segtune
-from segtune.backbones.maskformer_files import save_maskformer
-from segtune.backbones.seem import TINY, random_seem
+from segtune.backbones.maskformer.files import save_maskformer
+from segtune.backbones.seem.model import TINY, random_seem
 from segtune.cli.main import main
 from segtune.data.synthetic import SyntheticDataset
 from segtune.train.loop import LoopConfig
-from segtune.zoo.clip_model import build_clip, export_clip
-from segtune.zoo.clip_recipe import make_recipe
-from segtune.zoo.tokenizer import train_tokenizer
+from segtune.trainers.bundled.clip.model import build_clip, export_clip
+from segtune.trainers.bundled.clip.recipe import make_recipe
+from segtune.trainers.bundled.clip.tokenizer import train_tokenizer
+from tests.pairs import tiny_maskformer
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.cli.conftest import Outcome, Run, save
 
 from segtune.data.images import read_image
+from tests.cli.conftest import Outcome, Run, save
 
 FIT = ("--steps", 2, "--views", 1, "--shots", 2, "--size", 32, "--out", "new.safetensors")
 

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tests.cli.conftest import Run
 
 from segtune.cli import demo
 from segtune.prompts import Prompts
+from tests.cli.conftest import Run
 
 
 @pytest.fixture(autouse=True)

@@ -2,10 +2,10 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import Run
 
+from segtune.backbones import cards
 from segtune.cli import doctor
-from segtune.zoo import cards
+from tests.cli.conftest import Run
 
 INSTALLED = {"torch": "2.6.0+cpu", "transformers": "5.1.0"}
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.cli.conftest import Run
-from tests.data import trees
 
 import segtune
 from segtune.data.protocols import open_for
 from segtune.types import Resolution
+from tests.cli.conftest import Run
+from tests.data import trees
 
 
 def test_zero_shot_alone(run: Run, labelled: Path, model_folder: str) -> None:

@@ -3,7 +3,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.cli.conftest import Run
 
 from segtune.cli.fit import _how_to_lose_less, _note_of_classes, config_of, print_trials
 from segtune.cli.main import parser_of
@@ -12,6 +11,7 @@ from segtune.eval.semantic import ConfusionMatrix
 from segtune.prompts import Prompts
 from segtune.train import loop
 from segtune.types import Vocabulary
+from tests.cli.conftest import Run
 
 QUICK = ("--steps", 2, "--views", 1, "--shots", 2, "--size", 32)
 

@@ -1,12 +1,12 @@
 """The commands that only list: models, datasets, vocabularies."""
 
 import pytest
-from tests.cli.conftest import Run
 
+from segtune.backbones.cards import CARDS
 from segtune.cli.datasets import ABOUT_WORLDS
 from segtune.data.formats import layouts
 from segtune.data.synthetic.worlds import world_names
-from segtune.zoo.cards import CARDS
+from tests.cli.conftest import Run
 
 
 def test_models_names_all_cards_with_their_licence(run: Run) -> None:

@@ -3,11 +3,11 @@ import subprocess
 import sys
 
 import pytest
-from tests.cli.conftest import Run
 
 from segtune.cli import main as main_module
 from segtune.cli.commands import COMMANDS
 from segtune.cli.main import main, parser_of
+from tests.cli.conftest import Run
 
 HEAVY = ("torch", "transformers", "numpy", "PIL", "tqdm", "rich", "yaml")
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.cli.conftest import Run, save
-from tests.cli.test_bad_input import is_refused
 
 import segtune
 from segtune.prompts import Prompts
 from segtune.types import Resolution, TemplateSet, Vocabulary
+from tests.cli.conftest import Run, save
+from tests.cli.test_bad_input import is_refused
 
 WORDS = ("--vocab", "star, grass")
 

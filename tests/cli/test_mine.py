@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from segtune.backbones.maskformer.files import save_maskformer
+from segtune.data.pairs import read_pairs
 from tests.cli.conftest import Run, save
 from tests.pairs import tiny_maskformer
-
-from segtune.backbones.maskformer_files import save_maskformer
-from segtune.data.pairs import read_pairs
 
 WORLD = "synthetic:base-15-5?size=64&length=6"
 """Its longest names with the default sentence are too long for the tiny model; "name" is not."""

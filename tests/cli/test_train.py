@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from tests.cli.conftest import Run
 
-from segtune.zoo.clip_recipe import ClipRecipe
+from segtune.trainers.bundled.clip.recipe import ClipRecipe
+from tests.cli.conftest import Run
 
 
 def test_a_zoo_recipe_goes_to_its_trainer(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -15,7 +15,7 @@ def test_a_zoo_recipe_goes_to_its_trainer(run: Run, monkeypatch: pytest.MonkeyPa
         calls.append((config, out, resume))
         return out / "model"
 
-    monkeypatch.setattr("segtune.zoo.train_clip.run", train)
+    monkeypatch.setattr("segtune.trainers.bundled.clip.train.run", train)
     Path("clip.yaml").write_text("system: zoo/clip_vit\npreset: cpu\nseed: 3\n")
     outcome = run("train", "clip.yaml", "--resume", "--set", "num_steps=7", "--set", "lr=1e-3")
     assert (outcome.status, outcome.out) == (0, "wrote runs/clip/model\n")
@@ -31,7 +31,7 @@ def test_other_recipes_go_to_run_recipe(run: Run, monkeypatch: pytest.MonkeyPatc
         calls.update(options, path=path)
         return {"zero_shot": {"mIoU": 0.1}, "last": {"step": 1, "mIoU": 0.5}, "protocol": {}}
 
-    monkeypatch.setattr("segtune.train.run.run_recipe", run_recipe)
+    monkeypatch.setattr("segtune.fewshot.run.run_recipe", run_recipe)
     Path("r.yaml").write_text("system: rpn\ndata: synthetic:jargon\n")
     outcome = run("train", "r.yaml", "--out", "here", "--set", "fit.loop.steps=5")
     assert (outcome.status, outcome.err) == (0, "")

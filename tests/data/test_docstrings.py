@@ -9,7 +9,7 @@ from importlib import import_module
 import pytest
 
 MODULES = (
-    "segtune.ops.files",
+    "segtune.storage.files",
     "segtune.data.labels",
     "segtune.data.photometric",
     "segtune.data.shots",

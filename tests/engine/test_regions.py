@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from segtune.backbones.masked_clip import region_embeds
+from segtune.backbones.clip.masked import region_embeds
 from segtune.data.pairs import decode_rle
 from segtune.engine.masks import LabelMasks
 from segtune.engine.regions import ImageRegions, RegionCache, embed_regions, for_clip, region_key

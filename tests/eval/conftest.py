@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import pytest
-from tests.eval.worlds import Tiny, perfect, wrong_by_index
 
 from segtune.eval.evaluate import evaluate_semantic
 from segtune.eval.report import Report, ReportRow
 from segtune.eval.result import EvaluationProtocol
 from segtune.eval.retention import Retention
+from tests.eval.worlds import Tiny, perfect, wrong_by_index
 
 
 @pytest.fixture(scope="module")

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.eval.worlds import VOCABULARY, Tiny, perfect, wrong_by_index
 
 from segtune.errors import DataError, SegtuneError
 from segtune.eval.evaluate import evaluate_semantic
 from segtune.eval.result import EvaluationProtocol
 from segtune.eval.semantic import ConfusionMatrix
 from segtune.types import Dataset, Sample, Segmentation, Vocabulary
+from tests.eval.worlds import VOCABULARY, Tiny, perfect, wrong_by_index
 
 
 def test_scores_equal_one_matrix_over_all_images() -> None:

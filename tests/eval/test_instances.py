@@ -13,12 +13,12 @@ import pytest
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
-from tests.goldens import ROOT
 
 from segtune.errors import SegtuneError
 from segtune.eval.instances import COCO_AREAS, InstanceEvaluator
 from segtune.ops.segments import crop_segment
 from segtune.types import IGNORE, Concept, Instance, Segment, Vocabulary
+from tests.goldens import ROOT
 
 SIZE = (60, 80)
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.goldens import ROOT
 
 from segtune.data.formats.coco_panoptic import read_segment_ids
 from segtune.errors import DataError, SegtuneError
 from segtune.eval.panoptic import PanopticEvaluator
 from segtune.ops.segments import crop_segment
 from segtune.types import IGNORE, Concept, Instance, Sample, Segmentation, Vocabulary
+from tests.goldens import ROOT
 
 VOCABULARY = Vocabulary(
     (

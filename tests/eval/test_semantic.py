@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
-from tests.goldens import golden_files
 
 from segtune.errors import DataError, SegtuneError
 from segtune.eval.semantic import ConfusionMatrix
 from segtune.types import IGNORE, Concept, Vocabulary
+from tests.goldens import golden_files
 
 
 def vocabulary(num_classes: int, *, seen: tuple[int, ...] = ()) -> Vocabulary:

@@ -7,9 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.conftest import LetterTokenizer
 
-from segtune.backbones.seem import random_seem
+from segtune.backbones.seem.model import random_seem
 from segtune.data.regions import objects_for
 from segtune.data.samples import Subset, as_segmentation
 from segtune.data.synthetic import SyntheticDataset
@@ -20,9 +19,10 @@ from segtune.eval.panoptic import PanopticEvaluator
 from segtune.eval.report import Report, ReportRow, write_csv, write_json
 from segtune.eval.run import evaluate
 from segtune.eval.tasks import InstanceJudge, PanopticJudge, PromptableJudge, judge, reduced
-from segtune.pointing import UNNAMED
-from segtune.segmenter import Segmenter
+from segtune.predict.look import UNNAMED
+from segtune.predict.segmenter import Segmenter
 from segtune.types import Instance, Resolution, Sample, Segmentation, Vocabulary
+from tests.conftest import LetterTokenizer
 
 SCENES = SyntheticDataset("base", "val", size=(64, 80), length=5)
 WORDS = SCENES.vocabulary

@@ -1,6 +1,5 @@
 import pytest
 import torch
-from tests.goldens import close, goldens
 
 from segtune.ops.fusion import (
     clip_probs,
@@ -11,6 +10,7 @@ from segtune.ops.fusion import (
     proposal_probs,
     zegformer_clip_probs,
 )
+from tests.goldens import close, goldens
 
 VALID = torch.tensor([True, False, True, True])
 

@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from tests.goldens import close, goldens
 from torch import Tensor
 
 from segtune.ops.point_sampling import (
@@ -13,6 +12,7 @@ from segtune.ops.point_sampling import (
     sample_points,
     uncertain_points,
 )
+from tests.goldens import close, goldens
 
 
 def _slow_value(plane: Tensor, x_norm: float, y_norm: float) -> float:

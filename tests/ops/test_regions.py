@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.goldens import goldens
 
 from segtune.errors import SegtuneError
 from segtune.ops import regions as module
@@ -19,6 +18,7 @@ from segtune.ops.regions import (
     RegionConfig,
     cut_regions,
 )
+from tests.goldens import goldens
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 ZEGFORMER_STYLES = {"crop": ZEGFORMER_CROP, "mask": ZEGFORMER_MASK, "cropmask": ZEGFORMER}

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.goldens import close, goldens
 from torch import Tensor
 from torch.nn import functional as F
 
 from segtune.ops.semantic_loss import nearest_labels, semantic_loss
+from tests.goldens import close, goldens
 
 FORMS = ["nll", "score", "logsumexp"]
 

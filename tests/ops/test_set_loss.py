@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-from tests.goldens import close, goldens
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -15,6 +14,7 @@ from segtune.ops.matching import assign, match_costs
 from segtune.ops.point_sampling import sample_points
 from segtune.ops.set_loss import MASKFORMER, LossPoints, SetLossConfig, SetPrediction, set_loss
 from segtune.types import IGNORE, Instance
+from tests.goldens import close, goldens
 
 SMALL = SetLossConfig(num_points=64)
 DENSE = SetLossConfig(dense=True)

@@ -157,7 +157,7 @@ def test_an_unlabelled_batch_has_a_finite_loss(system, words):
 @pytest.mark.parametrize("name", ["rpn", "rpn released", "zegclip", "vpt"])
 def test_fifty_steps_learn_four_images_by_heart(name):
     """Random CLIP, four images: better than 95 % of the seen pixels (specification, check 10)."""
-    from segtune.backbones.clip_random import random_clip_vit
+    from segtune.backbones.clip.random import random_clip_vit
 
     clip = random_clip_vit(width=64, layers=3, image_size=32, patch_size=4, joint_width=32)
     options = CASES[name] | {"train_grid": (8, 8)} if name.startswith("rpn") else CASES[name]

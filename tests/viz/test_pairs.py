@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from tests.data.test_pairs import encode_rle, pair
 
 from segtune.errors import SegtuneError
 from segtune.viz.pairs import CROP_SIDE, cut_out, draw_pairs
 from segtune.viz.text import PAPER
+from tests.data.test_pairs import encode_rle, pair
 
 
 def square(x1, y1, x2, y2, size=(40, 60)):

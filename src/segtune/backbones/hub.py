@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from segtune.backbones.clip_files import clip_vit_from_official, load_clip, load_open_clip
-from segtune.backbones.weights import load_tokenizer, read_state
+from segtune.backbones.cards import CARDS, Card
+from segtune.backbones.clip.files import clip_vit_from_official, load_clip, load_open_clip
 from segtune.errors import WeightsError
-from segtune.zoo.cards import CARDS, Card
+from segtune.storage.weights import load_tokenizer, read_state
 
 if TYPE_CHECKING:
     from segtune.backbones.base import FrozenModel
-    from segtune.backbones.clip_vit import ClipVit
-    from segtune.backbones.sam import Sam
-    from segtune.backbones.sam3 import Sam3
-    from segtune.backbones.seem import Seem
-    from segtune.backbones.two_stage import TwoStage
+    from segtune.backbones.clip.model import ClipVit
+    from segtune.backbones.sam.model import Sam
+    from segtune.backbones.sam.sam3 import Sam3
+    from segtune.backbones.seem.model import Seem
+    from segtune.backbones.two_stage.model import TwoStage
 
 DEFAULT_MODEL = "seem-tiny"
 """The bundled model that is used where none is named."""
@@ -50,7 +50,7 @@ def load_backbone(
     model: ClipVit | Seem | Sam | Sam3 | TwoStage
     parts = str(name).split("+")
     if len(parts) == 2 and all(parts) and not Path(name).exists():
-        from segtune.backbones.two_stage_files import load_pair
+        from segtune.backbones.two_stage.files import load_pair
 
         return load_pair(*parts, tokenizer=tokenizer).to(device or default_device())
     card = CARDS.get(str(name))
@@ -90,12 +90,12 @@ def _from_folder(
         )
     settings = json.loads((path / "config.json").read_text())
     if settings.get("model_type") == "seem":
-        from segtune.backbones.seem_files import load_seem
+        from segtune.backbones.seem.files import load_seem
 
         return load_seem(path, tokenizer=tokenizer)
     kind = settings.get("model_type", "nameless")
     if kind == "two-stage":
-        from segtune.backbones.two_stage_files import load_two_stage
+        from segtune.backbones.two_stage.files import load_two_stage
 
         return load_two_stage(path, tokenizer=tokenizer)
     if kind in PROPOSAL_TYPES:
@@ -105,7 +105,7 @@ def _from_folder(
             f"--model {shown}+CLIP"
         )
     if kind in SAM_TYPES:
-        from segtune.backbones.sam_files import load_sam
+        from segtune.backbones.sam.files import load_sam
 
         return load_sam(path, tokenizer=tokenizer, device="cpu")
     if kind != "clip":
@@ -119,11 +119,11 @@ def _from_folder(
 def _from_file(path: Path, tokenizer: str | Path | None) -> ClipVit | Seem | TwoStage:
     state = read_state(path)
     if any(key.startswith("sem_seg_head.predictor.") for key in state):
-        from segtune.backbones.two_stage_files import is_two_stage, load_official
+        from segtune.backbones.two_stage.files import is_two_stage, load_official
 
         if is_two_stage(state):
             return load_official(path, tokenizer=tokenizer)
-        from segtune.backbones.seem_files import load_seem
+        from segtune.backbones.seem.files import load_seem
 
         return load_seem(path, tokenizer=tokenizer)
     return clip_vit_from_official(

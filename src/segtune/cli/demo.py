@@ -34,11 +34,11 @@ from segtune.eval.html import write_html
 from segtune.eval.report import Report, ReportRow
 from segtune.eval.retention import Retention
 from segtune.eval.run import evaluate
-from segtune.ops.files import atomic_write
+from segtune.fewshot.fit import default_config, fit
+from segtune.predict.segmenter import Segmenter, load
 from segtune.prompts import Prompts
-from segtune.segmenter import Segmenter, load
+from segtune.storage.files import atomic_write
 from segtune.systems import default_system
-from segtune.train.fit import default_config, fit
 from segtune.viz.panels import draw_comparison
 
 WORLD, BASE, SHOTS = "synthetic:jargon", "synthetic:base", 16

@@ -13,10 +13,10 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from segtune.backbones.cards import BUNDLED
 from segtune.cli.tables import print_table
 from segtune.errors import SegtuneError
-from segtune.ops.files import cache_dir
-from segtune.zoo.cards import BUNDLED
+from segtune.storage.files import cache_dir
 
 PROBLEM = 1
 """Exit status where something is wrong."""

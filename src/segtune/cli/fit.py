@@ -10,17 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from segtune.backbones.cards import CARDS
 from segtune.cli.loading import file_size, open_labelled, open_model
 from segtune.cli.options import RETENTION_IMAGES
 from segtune.cli.scoring import base_retention, print_retention, retention_values
 from segtune.errors import SegtuneError
+from segtune.fewshot.fit import FitConfig, default_config, fit
+from segtune.predict.segmenter import Segmenter
 from segtune.prompts import Prompts
-from segtune.segmenter import Segmenter
 from segtune.systems import SYSTEMS, default_system
 from segtune.train.checkpoints import read_state
-from segtune.train.fit import FitConfig, default_config, fit
 from segtune.types import Dataset, Task
-from segtune.zoo.cards import CARDS
 
 DEFAULT_SHOTS = 16
 CHECKPOINTS_PER_RUN = 10

@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from segtune.backbones.base import prompt_fingerprint
+from segtune.backbones.cards import CARDS
 from segtune.backbones.hub import DEFAULT_MODEL
 from segtune.data.formats import dataset_splits, open_dataset
 from segtune.data.samples import Subset
 from segtune.errors import SegtuneError
+from segtune.predict.segmenter import Segmenter, load
 from segtune.prompts import Prompts
-from segtune.segmenter import Segmenter, load
 from segtune.systems import SYSTEMS, ZERO_SHOT, build_system
 from segtune.systems.base import System
 from segtune.types import Dataset, Resolution
 from segtune.vocabulary.protocols import Protocol
 from segtune.vocabulary.templates import read_templates
-from segtune.zoo.cards import CARDS
 
 
 def open_prompts(options: Namespace) -> Prompts | None:

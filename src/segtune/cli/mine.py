@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from segtune.backbones.clip_vit import ClipVit
+from segtune.backbones.clip.model import ClipVit
 from segtune.backbones.hub import load_backbone
-from segtune.backbones.proposal_files import load_proposals
-from segtune.backbones.two_stage import DENSE_SIZE
+from segtune.backbones.two_stage.model import DENSE_SIZE
+from segtune.backbones.two_stage.proposal_files import load_proposals
 from segtune.cli.loading import file_size, first
 from segtune.cli.outputs import save_picture
 from segtune.cli.tables import percent, print_table
@@ -31,8 +31,8 @@ from segtune.engine.mine import MineConfig, finish, log_path, mine
 from segtune.engine.stage import RegionStage
 from segtune.engine.statistics import MineStatistics, statistics_of
 from segtune.errors import SegtuneError
-from segtune.ops.files import atomic_write, cache_dir
 from segtune.ops.regions import OVSEG, RegionConfig
+from segtune.storage.files import atomic_write, cache_dir
 from segtune.types import Dataset, Sample
 from segtune.viz.pairs import draw_pairs
 from segtune.vocabulary.nouns.base import NounExtractor

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from argparse import Namespace
 
+from segtune.backbones.cards import CARDS
 from segtune.cli.tables import print_table
-from segtune.zoo.cards import CARDS
 
 
 def run(options: Namespace) -> int:

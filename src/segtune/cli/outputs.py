@@ -21,7 +21,7 @@ from segtune.cli.images import ImageFile, relative_names
 from segtune.data.formats import coco_instances, coco_panoptic
 from segtune.data.images import write_label_map
 from segtune.errors import SegtuneError
-from segtune.ops.files import atomic_write
+from segtune.storage.files import atomic_write
 from segtune.types import Segmentation, Task, Vocabulary
 from segtune.viz.overlay import draw_overlay
 from segtune.viz.palette import class_colors

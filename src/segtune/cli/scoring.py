@@ -15,8 +15,8 @@ from segtune.eval.result import EvaluatedTask
 from segtune.eval.retention import Retention
 from segtune.eval.run import evaluate
 from segtune.eval.semantic import SemanticScores
+from segtune.predict.segmenter import Segmenter
 from segtune.prompts import Prompts
-from segtune.segmenter import Segmenter
 
 SCORES = ("pAcc", "mIoU", "mIoU(S)", "mIoU(U)", "hIoU")
 SCORES_OF_TASK: Mapping[EvaluatedTask, tuple[str, ...]] = {

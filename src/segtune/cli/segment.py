@@ -7,7 +7,6 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
 
-from segtune.classify import DEFAULT_CLIP
 from segtune.cli import clicks
 from segtune.cli.clicks import Pointing
 from segtune.cli.images import ImageFile, find_images
@@ -15,10 +14,11 @@ from segtune.cli.loading import open_model, open_prompts, open_system, resolutio
 from segtune.cli.outputs import choose_task, write_answers
 from segtune.cli.segment_job import Job
 from segtune.cli.tables import percent, print_table
-from segtune.clicks import check_inside, read_boxes, read_clicks
 from segtune.data.images import image_size
 from segtune.errors import DataError, SegtuneError
-from segtune.pointing import UNNAMED
+from segtune.predict.clicks import check_inside, read_boxes, read_clicks
+from segtune.predict.look import UNNAMED
+from segtune.predict.naming import DEFAULT_CLIP
 from segtune.prompts import Prompts
 from segtune.types import Segmentation, Vocabulary
 from segtune.vocabulary.parse import comma_list, read_vocabulary

@@ -16,9 +16,9 @@ from segtune.cli.tables import percent
 from segtune.data.images import read_image
 from segtune.data.masks_in import read_masks, without_empty
 from segtune.errors import DataError, SegtuneError
-from segtune.pointing import painted
+from segtune.predict.look import painted
+from segtune.predict.segmenter import Segmenter
 from segtune.prompts import Prompts
-from segtune.segmenter import Segmenter
 from segtune.systems.base import System
 from segtune.types import Resolution, Sample, Segmentation, Task, Vocabulary
 

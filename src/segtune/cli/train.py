@@ -35,7 +35,7 @@ def run(options: Namespace) -> int:
     if system == PROPOSALS:
         _train_proposals(options.recipe, settings, out=out, resume=options.resume)
         return 0
-    from segtune.train.run import run_recipe
+    from segtune.fewshot.run import run_recipe
 
     metrics = run_recipe(options.recipe, out=out, resume=options.resume, overrides=settings)
     rows = [metrics["zero_shot"], metrics["last"]] if metrics else []
@@ -75,21 +75,21 @@ def _train_model(
     system: str, recipe: Path, settings: dict[str, Any], *, out: Path, resume: bool
 ) -> None:
     if system == "zoo/clip_vit":
-        from segtune.zoo.clip_recipe import make_recipe, read_recipe
-        from segtune.zoo.train_clip import run as train_clip
+        from segtune.trainers.bundled.clip.recipe import make_recipe, read_recipe
+        from segtune.trainers.bundled.clip.train import run as train_clip
 
         values = read_recipe(recipe).to_dict()
         folder = train_clip(make_recipe(**(values | settings)), out=out, resume=resume)
     elif system == "zoo/maskformer":
-        from segtune.zoo import maskformer_recipe
-        from segtune.zoo.train_maskformer import run as train_maskformer
+        from segtune.trainers.bundled.scenes import maskformer_recipe
+        from segtune.trainers.bundled.scenes.train_maskformer import run as train_maskformer
 
         values = maskformer_recipe.read_recipe(recipe).to_dict()
         mask_recipe = maskformer_recipe.make_recipe(**(values | settings))
         folder = train_maskformer(mask_recipe, out=out, resume=resume)
     else:
-        from segtune.zoo import seem_recipe
-        from segtune.zoo.train_seem import run as train_seem
+        from segtune.trainers.bundled.scenes import seem_recipe
+        from segtune.trainers.bundled.scenes.train_seem import run as train_seem
 
         values = seem_recipe.read_recipe(recipe).to_dict()
         folder = train_seem(seem_recipe.make_recipe(**(values | settings)), out=out, resume=resume)
@@ -97,8 +97,8 @@ def _train_model(
 
 
 def _train_on_pairs(recipe: Path, settings: dict[str, Any], *, out: Path, resume: bool) -> None:
-    from segtune.train.pairs.recipe import read_recipe
-    from segtune.train.pairs.run import run as train_on_pairs
+    from segtune.trainers.pairs.recipe import read_recipe
+    from segtune.trainers.pairs.run import run as train_on_pairs
 
     adapted = train_on_pairs(read_recipe(recipe, overrides=settings), out=out, resume=resume)
     assert adapted is not None  # it was not asked to stop early
@@ -113,8 +113,8 @@ def _train_on_pairs(recipe: Path, settings: dict[str, Any], *, out: Path, resume
 
 
 def _train_proposals(recipe: Path, settings: dict[str, Any], *, out: Path, resume: bool) -> None:
-    from segtune.train.maskformer.recipe import read_recipe
-    from segtune.train.maskformer.run import run as train_proposals
+    from segtune.trainers.maskformer.recipe import read_recipe
+    from segtune.trainers.maskformer.run import run as train_proposals
 
     chosen = read_recipe(recipe, overrides=settings)
     folder = train_proposals(chosen, out=out, resume=resume)

@@ -20,7 +20,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from segtune.errors import DataError, SegtuneError
-from segtune.ops.files import atomic_write
+from segtune.storage.files import atomic_write
 
 PairFormat = Literal["jsonl", "parquet"]
 ROWS_AT_ONCE = 10_000

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from segtune.errors import SegtuneError
-from segtune.ops.files import atomic_write
+from segtune.storage.files import atomic_write
 from segtune.types import IGNORE, Dataset, Sample
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from typing import Any
 from segtune.data.pairs import Pair
 from segtune.engine.judge import Verdict
 from segtune.errors import SegtuneError
-from segtune.ops.jsonl import read_lines, repair_tail
+from segtune.storage.jsonl import read_lines, repair_tail
 
 
 @dataclass(frozen=True)

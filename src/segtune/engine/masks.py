@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segtune.backbones.proposals import ProposalModel
+from segtune.backbones.two_stage.proposals import ProposalModel
 from segtune.data.regions import named_regions
 from segtune.errors import SegtuneError
-from segtune.inference import padded, resized
 from segtune.ops.resize import to_original
+from segtune.predict.pixels import padded, resized
 from segtune.types import Geometry, Sample, Vocabulary
 
 GROUND_TRUTH = "ground-truth"

@@ -18,11 +18,11 @@ import numpy as np
 import torch
 
 from segtune.backbones.base import fingerprint_of
-from segtune.backbones.clip_vit import ClipVit
-from segtune.backbones.masked_clip import region_embeds
+from segtune.backbones.clip.masked import region_embeds
+from segtune.backbones.clip.model import ClipVit
 from segtune.data.pairs import encode_rle
-from segtune.ops.files import atomic_write
 from segtune.ops.regions import RegionConfig, cut_regions
+from segtune.storage.files import atomic_write
 from segtune.types import Instance, Sample
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from loky import ProcessPoolExecutor
 
-from segtune.backbones.clip_vit import ClipVit
+from segtune.backbones.clip.model import ClipVit
 from segtune.data.pairs import decode_rle
 from segtune.engine.judge import label_map, owner
 from segtune.engine.masks import MaskSource

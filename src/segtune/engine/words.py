@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from segtune.backbones.clip_vit import ClipVit
+from segtune.backbones.clip.model import ClipVit
 from segtune.errors import SegtuneError, WeightsError
 from segtune.types import TemplateSet
 from segtune.vocabulary.nouns.base import NounExtractor, extract_nouns

@@ -22,7 +22,7 @@ from segtune.eval.html_parts import (
 from segtune.eval.report import Report, ReportRow
 from segtune.eval.result import Example
 from segtune.eval.retention import Retention
-from segtune.ops.files import atomic_write
+from segtune.storage.files import atomic_write
 from segtune.viz.overlay import draw_overlay, legend_chips
 
 _NUM_TONES = 6

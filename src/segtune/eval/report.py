@@ -17,7 +17,7 @@ from segtune.errors import SegtuneError
 from segtune.eval.confusions import ConfusionReport, confusion_report
 from segtune.eval.result import EvaluationResult
 from segtune.eval.retention import Retention
-from segtune.ops.files import atomic_write
+from segtune.storage.files import atomic_write
 from segtune.types import Concept
 
 FORMAT = "segtune-report/1"

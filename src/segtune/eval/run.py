@@ -12,8 +12,8 @@ from segtune.errors import SegtuneError
 from segtune.eval.evaluate import evaluate_semantic
 from segtune.eval.result import EvaluatedTask, EvaluationProtocol, EvaluationResult
 from segtune.eval.tasks import InstanceJudge, Judge, PanopticJudge, PromptableJudge, judge
+from segtune.predict.segmenter import Segmenter
 from segtune.prompts import Prompts
-from segtune.segmenter import Segmenter
 from segtune.systems.base import System
 from segtune.types import Dataset, Resolution, Sample, Segmentation
 from segtune.vocabulary.scoring_map import ScoringMap

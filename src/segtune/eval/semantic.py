@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from segtune.errors import DataError, SegtuneError
-from segtune.ops.files import atomic_write
+from segtune.storage.files import atomic_write
 from segtune.types import IGNORE, Vocabulary
 
 LabelMap = np.ndarray | torch.Tensor

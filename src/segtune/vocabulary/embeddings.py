@@ -20,7 +20,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from segtune.backbones.base import FrozenModel
-from segtune.ops.files import atomic_write, cache_dir
+from segtune.storage.files import atomic_write, cache_dir
 from segtune.types import TemplateSet, Vocabulary
 
 BATCH = 256

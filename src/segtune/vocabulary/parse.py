@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from segtune.errors import SegtuneError
-from segtune.ops.files import atomic_write
+from segtune.storage.files import atomic_write
 from segtune.types import Concept, Vocabulary
 from segtune.vocabulary.builtin import builtin, builtin_names, unknown_name
 from segtune.vocabulary.entries import comma_list, vocabulary_from, vocabulary_of

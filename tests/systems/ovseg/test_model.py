@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 
 from segtune.backbones.base import prompt_fingerprint
-from segtune.backbones.proposals import Proposals
-from segtune.backbones.two_stage import TwoStage
+from segtune.backbones.two_stage.model import TwoStage
+from segtune.backbones.two_stage.proposals import Proposals
 from segtune.errors import SegtuneError
+from segtune.predict.segmenter import Segmenter
 from segtune.prompts import Prompts
-from segtune.segmenter import Segmenter
 from segtune.systems import build_system
 from segtune.systems.base import Words
 from segtune.systems.ovseg.agreement import exact_twin, labels_equal

@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from segtune.backbones.clip_files import clip_vit_from_official
-from segtune.backbones.clip_text import encode_vectors, word_vectors
+from segtune.backbones.clip.files import clip_vit_from_official
+from segtune.backbones.clip.text import encode_vectors, word_vectors
 from segtune.errors import SegtuneError
 from segtune.systems.ovseg.config import SIMBASELINE, OVSegConfig
 from segtune.systems.ovseg.prompts import LearnedWords, MaskPrompts, learned_word_embeds

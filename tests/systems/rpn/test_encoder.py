@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segtune.backbones.clip_random import random_clip_vit
+from segtune.backbones.clip.random import random_clip_vit
 from segtune.systems.base import Words
 from segtune.systems.rpn import LORA, PAPER, RELEASED, VPT, ZEGCLIP, PromptedClip, RPNConfig
 from segtune.systems.rpn.relationship import (

@@ -279,7 +279,7 @@ def test_paper_mixture_of_experts():
 def test_published_parameter_counts():
     from dataclasses import replace
 
-    from segtune.backbones.clip_random import random_clip_vit
+    from segtune.backbones.clip.random import random_clip_vit
     from segtune.systems.rpn import RELEASED, ZEGCLIP, PromptedClip
 
     clip = random_clip_vit(

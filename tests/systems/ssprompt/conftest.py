@@ -11,10 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from segtune.backbones.seem import TINY, Seem, random_seem
-from segtune.backbones.weights import load_tokenizer
+from segtune.backbones.cards import CARDS
+from segtune.backbones.seem.model import TINY, Seem, random_seem
 from segtune.ops.mask_targets import targets_from_semantic
-from segtune.segmenter import Segmenter
+from segtune.predict.segmenter import Segmenter
+from segtune.storage.weights import load_tokenizer
 from segtune.systems import build_system
 from segtune.systems.base import System, Targets, Words
 from segtune.types import (
@@ -25,7 +26,6 @@ from segtune.types import (
     Segmentation,
     Vocabulary,
 )
-from segtune.zoo.cards import CARDS
 
 Answer = Callable[[Words], list[MaskPrediction]]
 

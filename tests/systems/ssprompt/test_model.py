@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from segtune.backbones.focalnet import FocalNet
-from segtune.backbones.seem_text import SeemText
+from segtune.backbones.encoders.focalnet import FocalNet
+from segtune.backbones.seem.text import SeemText
 from segtune.data.synthetic.dataset import SyntheticDataset
 from segtune.errors import SegtuneError
-from segtune.segmenter import Segmenter
+from segtune.fewshot.fit import FitConfig, fit
+from segtune.predict.segmenter import Segmenter
 from segtune.systems import build_system
 from segtune.systems.base import Targets, Words
 from segtune.systems.ssprompt.config import SSPromptConfig
-from segtune.train.fit import FitConfig, fit
 from segtune.train.loop import LoopConfig
 from segtune.types import Concept, Vocabulary
 

@@ -6,11 +6,11 @@ import pytest
 
 from segtune.data.synthetic.dataset import SyntheticDataset
 from segtune.errors import SegtuneError, WeightsError
+from segtune.fewshot.fit import FitConfig, fit
+from segtune.predict.segmenter import Segmenter
 from segtune.prompts import Prompts
-from segtune.segmenter import Segmenter
 from segtune.systems import build_system
 from segtune.systems.base import Words
-from segtune.train.fit import FitConfig, fit
 from segtune.train.loop import LoopConfig
 from segtune.types import Vocabulary
 

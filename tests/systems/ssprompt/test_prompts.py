@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from segtune.backbones.seem import random_seem
+from segtune.backbones.seem.model import random_seem
 from segtune.systems.ssprompt import SSPROMPT, SSPromptConfig, configure
 from segtune.systems.ssprompt.prompts import (
     LearnedPrompts,

@@ -7,17 +7,17 @@ import pytest
 import torch
 
 from segtune.backbones.hub import load_backbone
-from segtune.backbones.sam_random import random_sam
+from segtune.backbones.sam.random import random_sam
 from segtune.data.synthetic.dataset import SyntheticDataset
 from segtune.errors import SegtuneError, WeightsError
+from segtune.fewshot.fit import FitConfig, fit
 from segtune.ops.mask_targets import MaskTargets
 from segtune.ops.resize import bilinear
-from segtune.segmenter import Segmenter
+from segtune.predict.segmenter import Segmenter
 from segtune.systems import ZERO_SHOT, build_system, systems_for
 from segtune.systems.base import Targets, Words
 from segtune.systems.ssprompt.sam_loss import pixel_loss
 from segtune.systems.ssprompt.sam_masks import name_masks
-from segtune.train.fit import FitConfig, fit
 from segtune.train.loop import LoopConfig
 from segtune.types import Features, Geometry, Vocabulary
 

@@ -8,17 +8,17 @@ import torch
 import torch.nn.functional as F
 
 from segtune.backbones.hub import load_backbone
-from segtune.backbones.sam_random import random_sam3
+from segtune.backbones.sam.random import random_sam3
 from segtune.data.synthetic.dataset import SyntheticDataset
 from segtune.errors import SegtuneError, WeightsError
+from segtune.fewshot.fit import FitConfig, fit
 from segtune.ops.mask_targets import MaskTargets
 from segtune.ops.resize import bilinear
 from segtune.ops.set_loss import SetLossConfig, SetPrediction, set_loss
-from segtune.segmenter import Segmenter
+from segtune.predict.segmenter import Segmenter
 from segtune.systems import ZERO_SHOT, build_system, systems_for
 from segtune.systems.base import Targets, Words
 from segtune.systems.ssprompt import sam3 as module
-from segtune.train.fit import FitConfig, fit
 from segtune.train.loop import LoopConfig
 from segtune.types import Geometry, Vocabulary
 from tests.conftest import LetterTokenizer

@@ -2,7 +2,7 @@
 
 import pytest
 
-from segtune.backbones.sam_random import random_sam, random_sam3
+from segtune.backbones.sam.random import random_sam, random_sam3
 from segtune.errors import SegtuneError
 from segtune.systems import build_system
 from segtune.systems.ssprompt.sam_config import Sam3PromptConfig, SamPromptConfig, configure

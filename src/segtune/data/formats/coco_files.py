@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 from segtune.data.folders import SPLIT_FOLDERS, UNSPLIT
 from segtune.data.samples import IndexedDataset, Record
 from segtune.errors import DataError
-from segtune.ops.files import atomic_write
+from segtune.storage.files import atomic_write
 from segtune.types import Concept, Vocabulary
 
 CocoKind = Literal["instances", "panoptic", "captions"]

@@ -36,7 +36,7 @@ from segtune.data.images import read_image
 from segtune.data.labels import check_size
 from segtune.data.samples import IndexedDataset
 from segtune.errors import DataError
-from segtune.ops.files import atomic_write
+from segtune.storage.files import atomic_write
 from segtune.types import IGNORE, Instance, Sample, Segment, Segmentation, Vocabulary
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from loky import ProcessPoolExecutor
 from tqdm import tqdm
 
-from segtune.ops.files import cache_dir
+from segtune.storage.files import cache_dir
 from segtune.types import Instance, Sample
 
 from .dataset import SyntheticDataset

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from segtune.backbones.two_stage import Recipe, TwoStage
+from segtune.backbones.two_stage.model import Recipe, TwoStage
 from segtune.errors import SegtuneError
 from segtune.systems.options import checked
 

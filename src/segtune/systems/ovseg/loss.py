@@ -3,7 +3,8 @@
 Every class of a label map gives one region per image. CLIP looks at it as it would at a proposal
 and has to tell which of the words it shows: cross-entropy over 100 times the cosine (SimBaseline,
 section 3.2 and the released code). OVSeg learns its mask prompts from regions paired with nouns
-of captions instead (`segtune.train.pairs`); here the same prompts learn from exact masks and names.
+of captions instead (`segtune.trainers.pairs`); here the same prompts learn from exact masks and
+names.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segtune.backbones.clip_text import bare_tokens, encode_vectors, word_vectors
-from segtune.backbones.clip_vit import ClipVit
+from segtune.backbones.clip.model import ClipVit
+from segtune.backbones.clip.text import bare_tokens, encode_vectors, word_vectors
 from segtune.systems.ovseg.config import OVSegConfig
 
 INIT_STD = 0.02

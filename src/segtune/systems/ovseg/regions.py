@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from segtune.backbones.clip_vit import ClipVit
-from segtune.backbones.masked_clip import region_embeds
+from segtune.backbones.clip.masked import region_embeds
+from segtune.backbones.clip.model import ClipVit
 from segtune.ops.duplicates import equal_masks, similar_masks
 from segtune.ops.regions import OVSEG, SIMBASELINE, ZEGFORMER, Regions, cut_regions
 from segtune.ops.resize import bilinear

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from segtune.backbones.two_stage import TwoStage
+from segtune.backbones.two_stage.model import TwoStage
 from segtune.errors import SegtuneError
 from segtune.systems.base import Words
 from segtune.systems.ovseg.config import OVSegConfig

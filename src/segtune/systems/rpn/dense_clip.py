@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from segtune.backbones.clip_vit import ClipVit
+from segtune.backbones.clip.model import ClipVit
 from segtune.errors import SegtuneError
 from segtune.systems.base import System, Targets, Words
 from segtune.systems.rpn.encoder import as_picture, normalise

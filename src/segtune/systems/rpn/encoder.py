@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from segtune.backbones.clip_vit import ClipVit, KeysValues
+from segtune.backbones.clip.model import ClipVit, KeysValues
 from segtune.systems.rpn.config import RPNConfig
 from segtune.systems.rpn.prompts import LearnedPrompts
 from segtune.systems.rpn.relationship import (

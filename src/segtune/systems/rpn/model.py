@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segtune.backbones.clip_vit import ClipVit
+from segtune.backbones.clip.model import ClipVit
 from segtune.ops.labels import PSEUDO, fill_pseudo_labels
 from segtune.systems.base import System, Targets, Words
 from segtune.systems.rpn.config import RPNConfig
@@ -37,7 +37,7 @@ class PromptedClip(System):
 
     Example:
         >>> import torch
-        >>> from segtune.backbones.clip_random import random_clip_vit
+        >>> from segtune.backbones.clip.random import random_clip_vit
         >>> from segtune.systems.base import Words
         >>> from segtune.systems.rpn import PAPER, PromptedClip
         >>> system = PromptedClip(random_clip_vit(), PAPER)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from segtune.backbones.clip_files import clip_vit_from_official
+from segtune.backbones.clip.files import clip_vit_from_official
 from segtune.errors import WeightsError
 from segtune.systems.rpn.config import RELEASED, ZEGCLIP, RPNConfig
 from segtune.systems.rpn.model import PromptedClip

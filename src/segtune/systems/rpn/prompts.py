@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segtune.backbones.clip_vit import ClipVit
+from segtune.backbones.clip.model import ClipVit
 from segtune.systems.rpn.config import RPNConfig
 from segtune.systems.rpn.heads import LinearProjectionModule, MaskDecoder, TrainingFreeProjection
 from segtune.systems.rpn.lora import LowRankDeltas

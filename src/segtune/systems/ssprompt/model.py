@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segtune.backbones.decoder_memory import DecoderMemory
-from segtune.backbones.masked_decoder import DecoderOutput
-from segtune.backbones.seem import Seem
+from segtune.backbones.decoders.masked_decoder import DecoderOutput
+from segtune.backbones.decoders.memory import DecoderMemory
+from segtune.backbones.seem.model import Seem
 from segtune.errors import SegtuneError
 from segtune.systems.base import System, Targets, Words
 from segtune.systems.ssprompt.config import SSPromptConfig
@@ -56,7 +56,7 @@ class PromptedSeem(System):
 
     Example:
         >>> import torch
-        >>> from segtune.backbones.seem import random_seem
+        >>> from segtune.backbones.seem.model import random_seem
         >>> from segtune.systems.base import Words
         >>> from segtune.systems.ssprompt import SSPROMPT, PromptedSeem
         >>> system = PromptedSeem(random_seem(), SSPROMPT)

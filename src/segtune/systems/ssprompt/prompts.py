@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from segtune.backbones.seem import Seem
+from segtune.backbones.seem.model import Seem
 from segtune.systems.ssprompt.config import SSPromptConfig
 from segtune.systems.ssprompt.fusion import FusedEmbeddings
 from segtune.systems.ssprompt.text_prompts import ContextPrompt, NamePrompt

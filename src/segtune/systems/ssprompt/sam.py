@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segtune.backbones.sam import Sam
+from segtune.backbones.sam.model import Sam
 from segtune.errors import SegtuneError
 from segtune.ops.mask_targets import targets_from_semantic
 from segtune.ops.semantic_loss import nearest_labels, semantic_loss
@@ -72,7 +72,7 @@ class PromptedSam(System):
 
     Example:
         >>> import torch
-        >>> from segtune.backbones.sam_random import random_sam
+        >>> from segtune.backbones.sam.random import random_sam
         >>> from segtune.systems.base import Words
         >>> from segtune.systems.ssprompt.sam_config import configure
         >>> config = configure(SamPromptConfig, "semprompt", {"classes": ("road", "car")})

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.checkpoint import checkpoint
 
-from segtune.backbones.sam3 import ConceptMasks, Sam3
+from segtune.backbones.sam.sam3 import ConceptMasks, Sam3
 from segtune.errors import SegtuneError
 from segtune.ops.mask_targets import MaskTargets
 from segtune.systems.base import System, Targets, Words
@@ -80,7 +80,7 @@ class PromptedSam3(System):
 
     Example:
         >>> import torch
-        >>> from segtune.backbones.sam_random import random_sam3
+        >>> from segtune.backbones.sam.random import random_sam3
         >>> from segtune.systems.ssprompt.sam_config import configure
         >>> sam = random_sam3()
         >>> system = PromptedSam3(sam, configure(Sam3PromptConfig, "spaprompt"), name="spaprompt")

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segtune.backbones.seem import Seem
+from segtune.backbones.seem.model import Seem
 from segtune.errors import SegtuneError
 from segtune.systems.ssprompt.config import SSPromptConfig
 from segtune.systems.ssprompt.fusion import INIT_STD

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from segtune.errors import SegtuneError
-from segtune.ops.files import cache_dir
-from segtune.ops.jsonl import append_line, read_lines
+from segtune.storage.files import cache_dir
+from segtune.storage.jsonl import append_line, read_lines
 from segtune.vocabulary.nouns.base import Noun, located, words_of
 from segtune.vocabulary.nouns.singular import singular
 

@@ -1,0 +1,1 @@
+"""Parts of mask decoders that several frozen models share."""

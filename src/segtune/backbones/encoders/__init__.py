@@ -1,0 +1,1 @@
+"""Image encoders that several frozen models share, each with its key table."""

@@ -1,0 +1,1 @@
+"""Reading of key layouts, Hugging Face folders and official containers."""

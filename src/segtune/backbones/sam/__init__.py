@@ -1,0 +1,1 @@
+"""SAM, SAM 2 and SAM 3, through transformers."""

@@ -1,0 +1,70 @@
+"""From a folder or hub name to a frozen SAM, SAM 2 or SAM 3 (Hugging Face layout, safetensors).
+
+Original `.pt` files are not read: the same weights are on the hub in this layout.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import Sam2Model, Sam3Model, SamModel
+
+from segtune.backbones.hub import default_device
+from segtune.backbones.reading.hf_files import download, read_pretrained, stated_normalisation
+from segtune.backbones.sam.model import Sam
+from segtune.backbones.sam.sam3 import Sam3
+from segtune.errors import WeightsError
+from segtune.storage.weights import load_tokenizer
+
+CLASSES: dict[str, Any] = {
+    "sam": SamModel,
+    "sam2": Sam2Model,
+    "sam2_video": Sam2Model,  # the official SAM 2 files; what only video needs is not loaded
+    "sam3": Sam3Model,
+    "sam3_video": Sam3Model,
+}
+"""model_type in config.json -> class."""
+
+
+def load_sam(
+    name: str | Path,
+    *,
+    tokenizer: str | Path | None = None,
+    device: str | torch.device | None = None,
+) -> Sam | Sam3:
+    """Returns a frozen SAM, SAM 2 or SAM 3, by what its config.json says it is.
+
+    Args:
+        name: a folder with config.json and model.safetensors, or a hub name such as
+            "facebook/sam-vit-base", "facebook/sam2.1-hiera-tiny" or "facebook/sam3" (gated).
+        tokenizer: SAM 3 only: folder or hub name of tokenizer files; None looks beside the model.
+        device: where to put it; None takes an accelerator where there is one.
+
+    Raises:
+        FileNotFoundError, WeightsError: nothing found, it is not a SAM, or weights are missing.
+    """
+    path = Path(name)
+    if not path.is_dir():
+        path = download(str(name), example="facebook/sam-vit-base")
+    file = path / "config.json"
+    if not file.is_file():
+        raise WeightsError(
+            f"{path} has no config.json; a SAM folder needs config.json and model.safetensors"
+        )
+    kind = json.loads(file.read_text()).get("model_type", "nameless")
+    if kind not in CLASSES:
+        raise WeightsError(
+            f"{path} is a {kind!r} model; expected one of {', '.join(CLASSES)} in its config.json"
+        )
+    model = read_pretrained(path, CLASSES[kind])
+    title = str(name) if not Path(name).is_dir() else path.name
+    settings = stated_normalisation(path)
+    sam: Sam | Sam3
+    if isinstance(model, Sam3Model):
+        sam = Sam3(model, load_tokenizer(tokenizer or path), name=title, **settings)
+    else:
+        sam = Sam(model, name=title, **settings)
+    return sam.to(device or default_device())

@@ -1,0 +1,1 @@
+"""SEEM and X-Decoder: what they are, their key tables and their files."""

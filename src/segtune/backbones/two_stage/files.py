@@ -1,0 +1,162 @@
+"""Pairs of a proposal network and a CLIP on disk: official files, folders, and two names.
+
+| given | is |
+|---|---|
+| `maskformer-tiny+clip-vit-tiny` | any proposals and any CLIP, by names or paths |
+| a checkpoint of ov-seg or zsseg | both stages, with the prompts that came with them |
+| a checkpoint of ZegFormer | the first stage alone; `FILE+CLIP` pairs it |
+| a folder with `config.json` | `{"model_type": "two-stage", "proposals": NAME, "clip": NAME}` |
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from segtune.backbones.clip.files import clip_vit_from_official
+from segtune.backbones.clip.keys import SEGMENTER_PREFIX
+from segtune.backbones.clip.model import ClipVit
+from segtune.backbones.encoders.resnet import ResNetConfig
+from segtune.backbones.hub import load_backbone
+from segtune.backbones.maskformer.files import maskformer_from_official
+from segtune.backbones.maskformer.model import MaskFormer
+from segtune.backbones.two_stage.model import Recipe, TwoStage
+from segtune.backbones.two_stage.proposal_files import load_proposals
+from segtune.backbones.two_stage.proposals import ProposalModel
+from segtune.errors import WeightsError
+from segtune.storage.weights import load_tokenizer, read_state
+
+MODEL_TYPE = "two-stage"
+"""`model_type` of our folders."""
+KEYS = {"model_type", "proposals", "clip", "name", "recipe", "dense_size", "templates", "settings"}
+"""What the `config.json` of a folder may hold."""
+RESNET_SETTINGS = {"threshold": 0.5}
+"""In which OVSeg on ResNet-101 differs from OVSeg on Swin-B."""
+RESNET_SIZE = 512
+WORD_PROMPTS = "clip_adapter.prompt_learner."
+REGION_WORD_PROMPTS = "_region_clip_adapter.prompt_learner."
+
+
+def load_pair(proposals: str, clip: str, *, tokenizer: str | Path | None = None) -> TwoStage:
+    """Returns the pair of any proposals with any CLIP; the CLIP of a two-stage model will do.
+
+    Args:
+        proposals: what `proposal_files.load_proposals` reads.
+        clip: name, folder or file.
+        tokenizer: for CLIP files without one.
+
+    Raises:
+        FileNotFoundError, WeightsError: one of the two is not there, or is something else.
+    """
+    first = load_proposals(proposals, device="cpu")
+    return TwoStage(first, _load_clip(clip, tokenizer), recipe=_recipe_of(first))
+
+
+def load_two_stage(path: Path, *, tokenizer: str | Path | None = None) -> TwoStage:
+    """Returns the pair that the `config.json` of a folder names; paths in it start at the folder.
+
+    Raises:
+        WeightsError: a part is missing, or an entry is unknown.
+    """
+    settings = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    if (extra := sorted(set(settings) - KEYS)) or not {"proposals", "clip"} <= set(settings):
+        raise WeightsError(
+            f"{path / 'config.json'} needs proposals and clip, and may have "
+            f"{', '.join(sorted(KEYS - {'proposals', 'clip'}))}"
+            + (f"; it has {', '.join(extra)}" if extra else "")
+        )
+
+    def place(name: str) -> str:
+        return str(path / name) if (path / name).exists() else name
+
+    proposals = load_proposals(place(settings["proposals"]), device="cpu")
+    return TwoStage(
+        proposals,
+        _load_clip(place(settings["clip"]), tokenizer),
+        name=settings.get("name", path.name),
+        recipe=settings.get("recipe", _recipe_of(proposals)),
+        dense_size=settings.get("dense_size"),
+        templates=settings.get("templates"),
+        settings=settings.get("settings"),
+    )
+
+
+def is_two_stage(state: Mapping[str, Tensor]) -> bool:
+    """Whether a state dict is of ov-seg, zsseg or ZegFormer."""
+    marks = ("clip_adapter.", "sem_seg_head.predictor.bg_feature")
+    return any(key.startswith(marks) for key in state)
+
+
+def two_stage_from_official(
+    state: Mapping[str, Tensor], *, name: str, tokenizer: Any | None = None
+) -> TwoStage:
+    """Returns both stages of an ov-seg or zsseg checkpoint.
+
+    Args:
+        state: the whole file. Learned words of SimBaseline and mask prompts of OVSeg come along.
+        tokenizer: a loaded one; None gives a model that reads no words.
+
+    Raises:
+        WeightsError: tensors are missing or left over, or there is no CLIP in the file.
+    """
+    proposals = maskformer_from_official(state, name=name)
+    if not any(key.startswith(SEGMENTER_PREFIX) for key in state):
+        raise WeightsError(
+            f"{name} holds the proposal network of ZegFormer without its CLIP; add one with "
+            "--model FILE+openai/clip-vit-base-patch16"
+        )
+    clip = clip_vit_from_official(state, name=f"clip of {name}", tokenizer=tokenizer)
+    words, for_regions = _word_prompts(state)
+    is_ovseg = not words and not any("region_clip_adapter." in key for key in state)
+    on_resnet = isinstance(proposals.config.image_encoder, ResNetConfig)
+    settings: dict[str, Any] = dict(RESNET_SETTINGS) if is_ovseg and on_resnet else {}
+    if words:
+        settings["words_for"] = "regions" if for_regions else "both"
+    return TwoStage(
+        proposals,
+        clip,
+        name=name,
+        recipe="ovseg" if is_ovseg else "simbaseline",
+        word_prompts=words,
+        dense_size=RESNET_SIZE if is_ovseg and on_resnet else None,
+        settings=settings,
+    )
+
+
+def load_official(path: Path, *, tokenizer: str | Path | None = None) -> TwoStage:
+    """Returns both stages of an official file; see `two_stage_from_official`."""
+    given = load_tokenizer(tokenizer) if tokenizer else None
+    return two_stage_from_official(read_state(path), name=path.stem, tokenizer=given)
+
+
+def _word_prompts(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], bool]:
+    """Returns SimBaseline's learned words by name, and whether they are for regions alone."""
+    for prefix in (WORD_PROMPTS, REGION_WORD_PROMPTS):
+        if f"{prefix}prefix_prompt" in state or f"{prefix}suffix_prompt" in state:
+            width = state[f"{prefix}start_signal"].shape[-1]
+            empty = state[f"{prefix}start_signal"].new_zeros(0, width)
+            words = {
+                name: state.get(f"{prefix}{name}_prompt", empty).float()
+                for name in ("prefix", "suffix")
+            }
+            return words, prefix == REGION_WORD_PROMPTS
+    return {}, False
+
+
+def _recipe_of(proposals: ProposalModel) -> Recipe:
+    """Returns the system that a proposal network is of: ZegFormer's has a linear head."""
+    is_linear = isinstance(proposals, MaskFormer) and proposals.config.class_hidden is None
+    return "zegformer" if is_linear else "ovseg"
+
+
+def _load_clip(name: str, tokenizer: str | Path | None) -> ClipVit:
+    model = load_backbone(name, tokenizer=tokenizer, device="cpu")
+    if isinstance(model, TwoStage):
+        model = model.clip
+    if not isinstance(model, ClipVit):
+        raise WeightsError(f"{name} is a {model.kind}; the second stage must be a CLIP ViT")
+    return model

@@ -1,0 +1,83 @@
+"""MaskFormer and Mask2Former of transformers as sources of masks without names.
+
+They know the classes that they were trained on and no words: what counts here is only how sure a
+query is that it found something at all.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from segtune.backbones.base import fingerprint_of
+from segtune.backbones.cards import IMAGENET_MEAN, IMAGENET_STD
+from segtune.backbones.two_stage.proposals import Proposals
+
+
+class HfProposals(nn.Module):
+    """A frozen MaskFormer or Mask2Former; a `ProposalModel` without query embeddings.
+
+    Args:
+        model: `MaskFormerForInstanceSegmentation` or `Mask2FormerForUniversalSegmentation`.
+        name: of the weights.
+        mean, std: of the input, per channel, for values 0..1.
+
+    Example:
+        >>> import torch
+        >>> from transformers import MaskFormerConfig, MaskFormerForInstanceSegmentation, SwinConfig
+        >>> swin = SwinConfig(embed_dim=8, depths=[1, 1, 1, 1], num_heads=[1, 1, 1, 1],
+        ...     window_size=4, out_features=["stage1", "stage2", "stage3", "stage4"])
+        >>> config = MaskFormerConfig(backbone_config=swin)
+        >>> source = HfProposals(MaskFormerForInstanceSegmentation(config))
+        >>> found = source.propose(torch.zeros(1, 3, 64, 96))
+        >>> found.mask_logits.shape, found.objectness.shape
+        (torch.Size([1, 100, 16, 24]), torch.Size([1, 100]))
+    """
+
+    stride = 32
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        name: str = "maskformer",
+        mean: tuple[float, ...] = IMAGENET_MEAN,
+        std: tuple[float, ...] = IMAGENET_STD,
+    ) -> None:
+        super().__init__()
+        self.model: Any = model.eval().requires_grad_(False)
+        self.name, self.mean, self.std = name, mean, std
+
+    def train(self, mode: bool = True) -> HfProposals:
+        """Stays in evaluation mode: frozen means frozen."""
+        return super().train(False)
+
+    @property
+    def padding(self) -> tuple[float, float, float]:
+        """The mean colour, 0..255."""
+        red, green, blue = (255 * value for value in self.mean)
+        return (red, green, blue)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.model.parameters()).device
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits of the weights; the same weights on any device give the same digits."""
+        return fingerprint_of(self.model.state_dict())
+
+    @torch.no_grad()
+    def propose(self, pixels: Tensor) -> Proposals:
+        """Returns the masks of (B, 3, H, W) pixels, 0..255 RGB; sides are multiples of 32.
+
+        Objectness is 1 - p("no object"), the last class of the model.
+        """
+        mean, std = (pixels.new_tensor(v)[:, None, None] for v in (self.mean, self.std))
+        output = self.model(pixel_values=((pixels / 255 - mean) / std).to(self.model.dtype))
+        nothing = output.class_queries_logits.float().softmax(-1)[..., -1]
+        return Proposals(output.masks_queries_logits.float(), objectness=1 - nothing)

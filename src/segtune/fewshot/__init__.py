@@ -1,0 +1,1 @@
+"""Learning prompts from labelled images: views, batches, trials on held-out shots, the fit."""

@@ -1,0 +1,1 @@
+"""A loaded model answers: words, points and boxes, names for given masks."""

@@ -1,0 +1,1 @@
+"""What is trained whole: mask proposals, CLIP on pairs, the bundled models."""

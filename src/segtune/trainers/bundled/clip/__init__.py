@@ -1,0 +1,1 @@
+"""The bundled CLIP ViT: settings, data, model, loss, training, scores."""

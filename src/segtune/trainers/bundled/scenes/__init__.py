@@ -1,0 +1,1 @@
+"""The bundled mask models (SEEM, MaskFormer): settings, batches, training, scores."""

@@ -1,0 +1,279 @@
+"""From a recipe to an adapted CLIP and its mask prompts, stage by stage, resumable at any step."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import yaml
+from torch import Tensor
+from torch.nn import functional as F
+
+from segtune.backbones.clip.files import save_clip_vit
+from segtune.backbones.clip.model import ClipVit
+from segtune.backbones.hub import load_backbone
+from segtune.data.formats import open_dataset
+from segtune.data.pairs import Pair
+from segtune.data.samples import Subset
+from segtune.errors import SegtuneError
+from segtune.eval.mask_names import score_mask_names
+from segtune.ops.regions import RegionConfig
+from segtune.predict.naming import MASK_PROMPTS
+from segtune.prompts import Prompts
+from segtune.storage.files import atomic_write
+from segtune.systems.base import Words
+from segtune.trainers.loop import Rates, train
+from segtune.trainers.pairs.batches import Augment, Batches
+from segtune.trainers.pairs.model import Trainee
+from segtune.trainers.pairs.recipe import PairRecipe
+from segtune.trainers.pairs.regions import Crop, PairRegions, labelled_pairs, open_pairs
+from segtune.types import Dataset, Resolution, Vocabulary
+from segtune.vocabulary.embeddings import embed_vocabulary
+from segtune.vocabulary.templates import read_templates
+
+PROMPTS, METRICS, RECIPE = "prompts.safetensors", "metrics.json", "recipe.yaml"
+TEXTS_AT_ONCE = 256
+"""Texts that are encoded together."""
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """What a run leaves.
+
+    Attributes:
+        model: folder of the adapted CLIP; None where only prompts were learned.
+        prompts: prompt file of the system `ovseg`; None where only the image encoder was learned.
+        metrics: what is in `metrics.json`.
+    """
+
+    model: Path | None
+    prompts: Path | None
+    metrics: Mapping[str, Any]
+
+
+class Cosine(Rates):
+    """A linear rise and half a cosine to zero, in place of one percent."""
+
+    def factor(self, step: int, num_steps: int) -> float:
+        """Returns the rate of a step over the peak rate."""
+        if step < self.warmup:
+            return (step + 1) / self.warmup
+        done = (step - self.warmup) / max(num_steps - self.warmup, 1)
+        return 0.5 * (1 + math.cos(math.pi * done))
+
+
+def run(
+    recipe: PairRecipe,
+    *,
+    out: Path,
+    resume: bool = False,
+    progress: bool = True,
+    stop_after: int | None = None,
+) -> Adapted | None:
+    """Trains by a recipe and returns where the results are.
+
+    Writes into `out`: `recipe.yaml`, a folder per stage with its log and checkpoint, the model
+    folder, `prompts.safetensors` and `metrics.json`.
+
+    Args:
+        out: folder of the run.
+        resume: go on with an interrupted run in `out`, exactly.
+        progress: show bars where the output is a terminal.
+        stop_after: leave the last stage after this step, as an interruption would; returns None.
+
+    Raises:
+        SegtuneError: `out` holds a run and `resume` is off, or one of other settings.
+    """
+    if (out / METRICS).exists():
+        raise SegtuneError(f"{out} already holds a finished run; choose another --out")
+    clip = _load(recipe.model)
+    dataset = _dataset(recipe)
+    pairs = _pairs(recipe, dataset)
+    texts = sorted({pair.text for pair in pairs})
+    embeds = _encode(clip, [recipe.text_template.replace("{}", text) for text in texts])
+    config = RegionConfig(size=clip.image_size, fill=recipe.fill)
+    folder = Path(recipe.pairs).parent if recipe.pairs else None
+    mean, std = cast("Any", (clip.mean, clip.std))
+    regions = PairRegions(pairs, config, mean=mean, std=std, folder=folder, dataset=dataset)
+    rows = {text: row for row, text in enumerate(texts)}
+    text_ids = [rows[pair.text] for pair in pairs]
+    scored = _Scored(recipe, progress)
+    results = {"before": scored(clip)}
+    _write_yaml(out / RECIPE, recipe.to_dict())
+    model: Path | None = None
+    prompts: Path | None = None
+    for number, stage in enumerate(recipe.stages, start=1):
+        trainee = Trainee(
+            clip,
+            embeds,
+            stage,
+            seed=recipe.seed,
+            targets=recipe.targets,
+            precision=recipe.precision,
+        )
+        batches = Batches(
+            regions,
+            text_ids,
+            size=stage.batch,
+            augment=Augment(recipe.scale, recipe.ratio),
+            mean=mean,
+            std=std,
+            fill_color=recipe.mask_from_fill_color,
+            seed=recipe.seed,
+        )
+        steps = stage.steps or stage.epochs * batches.steps_per_epoch
+        done = train(
+            out / f"{number}-{stage.mode}",
+            settings=recipe.to_dict() | {"stage": number, "pairs_used": len(pairs)},
+            model=trainee,
+            optimizers=trainee.optimizers(),
+            rates=Cosine(stage.lr, stage.prompt_lr, stage.weight_decay, min(stage.warmup, steps)),
+            num_steps=steps,
+            batch_at=batches,
+            losses_of=trainee.losses,
+            save_every=recipe.save_every,
+            resume=resume,
+            progress=progress,
+            max_grad_norm=math.inf,
+            stop_after=stop_after if number == len(recipe.stages) else None,
+        )
+        if done < steps:
+            return None
+        clip = trainee.finish()
+        if stage.mode != "mpt":
+            learned = clip.mask_prompts
+            model = save_clip_vit(clip, out / (recipe.name or f"{Path(recipe.model).name}-ft"))
+            clip = _load(str(model))  # with the fingerprint of its new weights
+            clip.mask_prompts = learned
+        if clip.mask_prompts is not None:
+            prompts = _prompts(recipe, clip, texts, len(pairs)).save(out / PROMPTS)
+        results[f"{number}-{stage.mode}"] = scored(clip)
+    metrics = {
+        "model": recipe.model,
+        "pairs": len(pairs),
+        "texts": len(texts),
+        "protocol": scored.protocol,
+        "scores": results,
+    }
+    with atomic_write(out / METRICS) as temporary:
+        temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    return Adapted(model, prompts, metrics)
+
+
+class _Scored:
+    """Names the regions of the evaluation data with what is learned so far; nothing without any."""
+
+    def __init__(self, recipe: PairRecipe, progress: bool) -> None:
+        self.recipe, self.progress = recipe, progress
+        self.protocol: dict[str, Any] = {}
+        self._words: Words | None = None
+        if recipe.evaluate is None:
+            return
+        self.dataset = open_dataset(recipe.evaluate, split=recipe.evaluate_split)
+        limit = recipe.evaluate_limit or len(self.dataset)
+        self.protocol = {
+            "data": recipe.evaluate,
+            "split": recipe.evaluate_split,
+            "images": min(limit, len(self.dataset)),
+            "classes": len(self.dataset.vocabulary),
+            "templates": recipe.templates,
+            "masks": "ground truth",
+        }
+
+    def __call__(self, clip: ClipVit) -> dict[str, float]:
+        """Returns the headline numbers."""
+        recipe = self.recipe
+        if recipe.evaluate is None:
+            return {}
+        if self._words is None:  # stages do not change the text encoder
+            templates = read_templates(recipe.templates)
+            self._words = Words(embed_vocabulary(clip, self.dataset.vocabulary, templates))
+        scores = score_mask_names(
+            clip,
+            self.dataset,
+            self._words,
+            mask_prompts=clip.mask_prompts,
+            config=RegionConfig(size=clip.image_size, fill=recipe.fill),
+            limit=recipe.evaluate_limit,
+            progress=self.progress,
+        )
+        return dict(scores.summary())
+
+
+def _load(model: str) -> ClipVit:
+    clip = load_backbone(model)
+    if not isinstance(clip, ClipVit):
+        raise SegtuneError(
+            f"{model} is a {clip.kind}; pairs adapt a CLIP ViT, such as clip-vit-tiny"
+        )
+    return clip
+
+
+def _dataset(recipe: PairRecipe) -> Dataset | None:
+    if recipe.data is None:
+        return None
+    dataset = open_dataset(recipe.data, layout=recipe.layout, split=recipe.split)
+    if recipe.pairs is None and recipe.limit is not None:
+        return Subset(dataset, range(min(recipe.limit, len(dataset))))
+    return dataset
+
+
+def _pairs(recipe: PairRecipe, dataset: Dataset | None) -> list[Pair] | list[Crop]:
+    """Returns the pairs that the recipe learns from.
+
+    Raises:
+        SegtuneError: none is left.
+    """
+    if recipe.pairs is None:
+        assert dataset is not None
+        found: list[Pair] | list[Crop] = list(labelled_pairs(dataset))
+    else:
+        found = open_pairs(Path(recipe.pairs))
+    if recipe.min_score is not None:
+        kept = [p for p in found if not isinstance(p, Pair) or p.score >= recipe.min_score]
+        found = cast("list[Pair] | list[Crop]", kept)
+    if not found:
+        raise SegtuneError(
+            f"no pair is left to learn from in {recipe.pairs or recipe.data}; lower min_score, or "
+            "give labelled data"
+        )
+    return found
+
+
+@torch.no_grad()
+def _encode(clip: ClipVit, sentences: Sequence[str]) -> Tensor:
+    """Returns the (T, k) unit embeddings of sentences."""
+    rows = []
+    for start in range(0, len(sentences), TEXTS_AT_ONCE):
+        tokens = clip.tokenize(sentences[start : start + TEXTS_AT_ONCE])
+        rows.append(F.normalize(clip.encode_text(tokens).float(), dim=-1))
+    return torch.cat(rows)
+
+
+def _prompts(recipe: PairRecipe, clip: ClipVit, texts: Sequence[str], num_pairs: int) -> Prompts:
+    """Returns the mask prompts of a CLIP as a prompt file of the system `ovseg`."""
+    assert clip.mask_prompts is not None
+    tensor = clip.mask_prompts.detach().cpu().clone()
+    names = list({text.strip().lower(): text for text in texts if text.strip()}.values())
+    return Prompts(
+        system="ovseg",
+        options={"prompt_depth": len(tensor)},
+        model=clip.name,
+        fingerprint=clip.fingerprint,
+        tensors={MASK_PROMPTS: tensor},
+        vocabulary=Vocabulary.of(*names, name="pairs"),
+        templates=read_templates(recipe.templates),
+        resolution=Resolution(recipe.short_side, None, recipe.short_side),
+        training={"data": recipe.pairs or recipe.data, "seed": recipe.seed, "pairs": num_pairs}
+        | {"stages": [stage.mode for stage in recipe.stages]},
+    )
+
+
+def _write_yaml(path: Path, values: Mapping[str, Any]) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_text(yaml.safe_dump(dict(values), sort_keys=False), encoding="utf-8")
