@@ -4,6 +4,11 @@ Everything a user can cause is one of these or a plain `FileNotFoundError`; the 
 the message as one line and exits with status 2. Anything else is a bug and keeps its traceback.
 """
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
 
 class SegtuneError(ValueError):
     """A mistake in what was asked for: bad option, bad vocabulary, mismatched sizes."""
@@ -15,3 +20,10 @@ class DataError(SegtuneError):
 
 class WeightsError(SegtuneError):
     """A checkpoint or prompt file does not fit the model it is loaded into."""
+
+
+def unknown_name(name: str, known: Iterable[str], *, what: str) -> SegtuneError:
+    """Returns the error for a `name` that is not among the known ones, with close ones if any."""
+    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"
+    return SegtuneError(f"{name!r} is not a {what}; {hint}")

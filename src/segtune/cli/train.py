@@ -9,9 +9,8 @@ from typing import Any
 import yaml
 
 from segtune.cli.tables import percent, print_table
-from segtune.errors import SegtuneError
+from segtune.errors import SegtuneError, unknown_name
 from segtune.systems import SYSTEMS
-from segtune.vocabulary.builtin import unknown_name
 
 ZOO = ("zoo/clip_vit", "zoo/maskformer", "zoo/seem")
 """Recipes of bundled models."""

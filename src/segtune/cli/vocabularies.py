@@ -5,8 +5,9 @@ from __future__ import annotations
 from argparse import Namespace
 
 from segtune.cli.tables import print_table
+from segtune.errors import unknown_name
 from segtune.types import Vocabulary
-from segtune.vocabulary.builtin import builtin, builtin_names, describe, unknown_name
+from segtune.vocabulary.builtin import builtin, builtin_names, describe
 from segtune.vocabulary.parse import read_vocabulary
 from segtune.vocabulary.protocols import Protocol, find_protocol, is_protocol, protocol_names
 from segtune.vocabulary.templates import ALSO_CALLED, read_templates, template_names

@@ -7,16 +7,14 @@ on it. Which classes are seen and unseen in a zero-shot protocol is in `vocabula
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
 from importlib import resources
 from typing import Any, Literal, get_args
 
-from segtune.errors import SegtuneError
+from segtune.errors import SegtuneError, unknown_name
 from segtune.types import Concept, Vocabulary
 from segtune.vocabulary.entries import concept_from
 
@@ -81,13 +79,6 @@ def category_ids(name: str) -> tuple[int, ...]:
     """Returns the ids that the data set's own files use, one per class, in class order."""
     content = _read(name)
     return tuple(content.get("category_ids", range(len(content["classes"]))))
-
-
-def unknown_name(name: str, known: Iterable[str], *, what: str) -> SegtuneError:
-    """Returns the error for a `name` that is not among the known ones, with close ones if any."""
-    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"
-    return SegtuneError(f"{name!r} is not a {what}; {hint}")
 
 
 @cache

@@ -22,10 +22,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from segtune.errors import SegtuneError
+from segtune.errors import SegtuneError, unknown_name
 from segtune.storage.files import atomic_write
 from segtune.types import Concept, Vocabulary
-from segtune.vocabulary.builtin import builtin, builtin_names, unknown_name
+from segtune.vocabulary.builtin import builtin, builtin_names
 from segtune.vocabulary.entries import comma_list, vocabulary_from, vocabulary_of
 from segtune.vocabulary.protocols import Group, find_protocol, is_protocol, zero_shot
 

@@ -19,9 +19,9 @@ from functools import cache
 from importlib import resources
 from typing import Any, Literal
 
-from segtune.errors import SegtuneError
+from segtune.errors import SegtuneError, unknown_name
 from segtune.types import Vocabulary
-from segtune.vocabulary.builtin import NameStyle, builtin, unknown_name
+from segtune.vocabulary.builtin import NameStyle, builtin
 from segtune.vocabulary.scoring_map import ScoringMap
 
 Group = Literal["seen", "unseen"]

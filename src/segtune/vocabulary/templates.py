@@ -14,9 +14,8 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
-from segtune.errors import SegtuneError
+from segtune.errors import SegtuneError, unknown_name
 from segtune.types import TemplateSet
-from segtune.vocabulary.builtin import unknown_name
 from segtune.vocabulary.parse import FILE_TYPES, parse_json, parse_yaml, read_text
 
 ALSO_CALLED = {

@@ -15,9 +15,8 @@ from types import ModuleType
 from urllib.parse import parse_qsl
 
 from segtune.data.formats import synthetic
-from segtune.errors import DataError
+from segtune.errors import DataError, unknown_name
 from segtune.types import Dataset
-from segtune.vocabulary.builtin import unknown_name
 from segtune.vocabulary.parse import VocabularySpec, read_vocabulary
 
 

@@ -15,11 +15,10 @@ import yaml
 from segtune.backbones.encoders.resnet import ResNetConfig
 from segtune.backbones.encoders.swin import SwinConfig
 from segtune.backbones.maskformer.model import MaskFormerConfig
-from segtune.errors import SegtuneError
+from segtune.errors import SegtuneError, unknown_name
 from segtune.systems.options import checked
 from segtune.train.schedules import poly_with_warmup
 from segtune.trainers.maskformer.presets import PRESETS
-from segtune.vocabulary.builtin import unknown_name
 
 SYSTEM = "ovseg/maskformer"
 """`system` of these recipes."""
