@@ -49,8 +49,8 @@ def same_weights(a, b):
 @pytest.fixture(autouse=True)
 def _sizes_of_tiny_files(monkeypatch):
     """Head and group numbers are not in official files; these are those of `tiny_maskformer`."""
-    from segtune.backbones.maskformer.model import files as maskformer_files
-    from segtune.backbones.two_stage.model import files as two_stage_files
+    from segtune.backbones.maskformer import files as maskformer_files
+    from segtune.backbones.two_stage import files as two_stage_files
 
     def tiny(state, *, name="maskformer"):
         return maskformer_files.maskformer_from_official(state, num_heads=4, groups=4, name=name)
