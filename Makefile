@@ -9,8 +9,8 @@ STAMP := $(VENV)/.installed
 demo: $(STAMP)  ## the main job, offline, on the bundled model; writes demo/
 	$(BIN)/segtune demo --out demo
 
-test: $(STAMP)  ## the whole test suite
-	$(BIN)/python -m pytest
+test: $(STAMP)  ## the whole test suite, a process per core
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 lint: $(STAMP)  ## what CI checks besides the tests
 	$(BIN)/ruff check .
