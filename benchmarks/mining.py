@@ -25,7 +25,7 @@ from segtune.data.samples import Subset
 from segtune.engine.mine import MineConfig, mine
 from segtune.engine.statistics import MineStatistics, statistics_of
 from segtune.errors import SegtuneError
-from segtune.ops.regions import OVSEG
+from segtune.ops.regions.recipes import OVSEG
 from segtune.storage.files import cache_dir
 from segtune.types import Dataset
 from segtune.vocabulary.builtin import builtin

@@ -35,7 +35,7 @@ from segtune.backbones.clip.model import ClipVit
 from segtune.backbones.hub import load_backbone
 from segtune.backbones.two_stage.model import TwoStage
 from segtune.backbones.two_stage.proposal_files import load_proposals
-from segtune.cli.option_groups import set_option
+from segtune.cli.options.groups import set_option
 from segtune.data.formats import open_dataset
 from segtune.data.pairs import write_pairs
 from segtune.data.regions import named_regions
@@ -45,7 +45,7 @@ from segtune.engine.stage import RegionStage
 from segtune.eval.mask_names import score_mask_names
 from segtune.eval.run import evaluate
 from segtune.eval.semantic import ConfusionMatrix
-from segtune.ops.regions import OVSEG, RegionConfig
+from segtune.ops.regions.recipes import OVSEG, RegionConfig
 from segtune.ops.resize import to_original
 from segtune.predict.pixels import padded
 from segtune.predict.segmenter import Segmenter

@@ -27,7 +27,7 @@ from typing import Any
 import torch
 from common import print_table
 
-from segtune.cli.option_groups import set_option
+from segtune.cli.options.groups import set_option
 from segtune.data.formats import open_dataset
 from segtune.data.samples import SomeClasses, Subset
 from segtune.data.synthetic.attributes import Composition, stuff_concepts, thing_concept

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from segtune.data.formats import open_dataset as open_dataset
+    from segtune.data.formats import read_vocabulary as read_vocabulary
     from segtune.eval.run import evaluate as evaluate
     from segtune.fewshot.fit import FitConfig as FitConfig
     from segtune.fewshot.fit import fit as fit
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from segtune.types import Resolution as Resolution
     from segtune.types import Segmentation as Segmentation
     from segtune.types import Vocabulary as Vocabulary
-    from segtune.vocabulary.parse import read_vocabulary as read_vocabulary
 
 __version__ = "0.1.0"
 
@@ -44,7 +44,7 @@ _HOME = {
     "fit": "segtune.fewshot.fit",
     "load": "segtune.predict.segmenter",
     "open_dataset": "segtune.data.formats",
-    "read_vocabulary": "segtune.vocabulary.parse",
+    "read_vocabulary": "segtune.data.formats",
     "segment": "segtune.predict.segmenter",
 }
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 import numpy as np
 
 from segtune.errors import SegtuneError
+from segtune.storage.registry import resolve
 
 if TYPE_CHECKING:
     import torch
@@ -195,7 +196,7 @@ class Sample:
         """Returns the image as (H, W, 3) uint8 RGB, upright, reading the file where needed."""
         if isinstance(self.image, np.ndarray):
             return self.image
-        from segtune.data.images import read_image
+        from segtune.storage.images import read_image
 
         return read_image(self.image)
 
@@ -383,12 +384,8 @@ class Segmentation:
 
         Overlays are in `segtune.viz.overlay`, COCO panoptic in `segtune.data.formats`.
         """
-        from segtune.export.files import save
-
-        return save(self, Path(path))
+        return resolve("segtune.export.files:save")(self, Path(path))
 
     def to_supervision(self) -> Any:
         """Returns `supervision.Detections` of the segments, or of the classes of a label map."""
-        from segtune.export.supervision import to_supervision
-
-        return to_supervision(self)
+        return resolve("segtune.export.supervision:to_supervision")(self)

@@ -14,6 +14,7 @@ from PIL import Image
 
 import segtune
 from segtune.backbones.maskformer.files import save_maskformer
+from segtune.backbones.seem.files import save_seem
 from segtune.backbones.seem.model import TINY, random_seem
 from segtune.cli.main import main
 from segtune.data.synthetic import SyntheticDataset
@@ -83,7 +84,7 @@ def seem_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     sizes = replace(TINY.text, vocab_size=600)
     seem = random_seem(replace(TINY, text=sizes))
     seem.tokenizer = tokenizer
-    return str(seem.save(tmp_path_factory.mktemp("models") / "seem"))
+    return str(save_seem(seem, tmp_path_factory.mktemp("models") / "seem"))
 
 
 @pytest.fixture(scope="session")

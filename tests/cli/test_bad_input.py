@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segtune.data.images import read_image
+from segtune.storage.images import read_image
 from tests.cli.conftest import Outcome, Run, save
 
 FIT = ("--steps", 2, "--views", 1, "--shots", 2, "--size", 32, "--out", "new.safetensors")

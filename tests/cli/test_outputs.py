@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from segtune.cli.images import ImageFile
+from segtune.cli.options.values import FORMATS
 from segtune.cli.outputs import TASKS_OF_FORMAT, Answer, choose_task, enlarged, write_answers
-from segtune.cli.values import FORMATS
 from segtune.data.formats import open_dataset
 from segtune.errors import SegtuneError
 from segtune.ops.segments import segments_from_semantic

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segtune.data.images import image_size, read_image, read_label_map, write_label_map
+from segtune.data.images import read_label_map, write_label_map
 from segtune.errors import DataError
+from segtune.storage.images import image_size, read_image
 from tests.data.trees import SIZE, noise, save_image, save_map
 
 RED = np.full((2, 3, 3), (200, 0, 0), np.uint8)

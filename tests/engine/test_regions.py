@@ -8,7 +8,8 @@ from segtune.backbones.clip.masked import region_embeds
 from segtune.data.pairs import decode_rle
 from segtune.engine.masks import LabelMasks
 from segtune.engine.regions import ImageRegions, RegionCache, embed_regions, for_clip, region_key
-from segtune.ops.regions import OVSEG, cut_regions
+from segtune.ops.regions.cut import cut_regions
+from segtune.ops.regions.recipes import OVSEG
 from segtune.types import Sample
 from tests.engine.worlds import VOCABULARY, clip, dataset
 

@@ -15,7 +15,7 @@ from segtune.backbones.two_stage.proposals import Proposals
 from segtune.data.samples import IndexedDataset, Record
 from segtune.engine.masks import LabelMasks, MaskSource
 from segtune.engine.stage import RegionStage
-from segtune.ops.regions import OVSEG
+from segtune.ops.regions.recipes import OVSEG
 from segtune.types import IGNORE, Instance, Sample, Vocabulary
 
 VOCABULARY = Vocabulary.of("red", "green", "blue")

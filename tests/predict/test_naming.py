@@ -13,7 +13,8 @@ from segtune.data.formats import open_dataset
 from segtune.data.regions import objects_for
 from segtune.data.samples import SomeClasses
 from segtune.errors import SegtuneError, WeightsError
-from segtune.ops.regions import OVSEG, RegionConfig, cut_regions
+from segtune.ops.regions.cut import cut_regions
+from segtune.ops.regions.recipes import OVSEG, RegionConfig
 from segtune.predict.segmenter import Segmenter
 from segtune.prompts import Prompts
 from segtune.types import Resolution, TemplateSet, Vocabulary

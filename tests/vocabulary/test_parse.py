@@ -5,31 +5,30 @@ import pytest
 from segtune.errors import SegtuneError
 from segtune.types import Concept, Vocabulary
 from segtune.vocabulary.builtin import builtin
-from segtune.vocabulary.parse import read_vocabulary, write_vocabulary
-from tests.data import trees
+from segtune.vocabulary.parse import parse_vocabulary, write_vocabulary
 
 
 def test_words() -> None:
-    assert read_vocabulary("road, car | auto").names == ("road", "car")
-    assert read_vocabulary("road").names == ("road",)
-    assert read_vocabulary("road\ncar").names == ("road", "car")
-    assert read_vocabulary("defect_2").names == ("defect_2",)
-    assert read_vocabulary("road", name="street").name == "street"
+    assert parse_vocabulary("road, car | auto").names == ("road", "car")
+    assert parse_vocabulary("road").names == ("road",)
+    assert parse_vocabulary("road\ncar").names == ("road", "car")
+    assert parse_vocabulary("defect_2").names == ("defect_2",)
+    assert parse_vocabulary("road", name="street").name == "street"
 
 
 def test_sequences_and_vocabularies() -> None:
-    assert read_vocabulary(["road", {"name": "car"}, Concept("sky")]).names == (
+    assert parse_vocabulary(["road", {"name": "car"}, Concept("sky")]).names == (
         "road",
         "car",
         "sky",
     )
     vocabulary = Vocabulary.of("road")
-    assert read_vocabulary(vocabulary) is vocabulary
+    assert parse_vocabulary(vocabulary) is vocabulary
 
 
 def test_built_in() -> None:
-    assert read_vocabulary("ade20k_150") == builtin("ade20k_150")
-    assert read_vocabulary("voc15-5").ids_in("unseen") == (15, 16, 17, 18, 19)
+    assert parse_vocabulary("ade20k_150") == builtin("ade20k_150")
+    assert parse_vocabulary("voc15-5").ids_in("unseen") == (15, 16, 17, 18, 19)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +45,7 @@ def test_built_in() -> None:
 def test_files(tmp_path: Path, name: str, text: str, as_path: bool) -> None:
     file = tmp_path / name
     file.write_text(text, encoding="utf-8-sig")
-    vocabulary = read_vocabulary(file if as_path else str(file))
+    vocabulary = parse_vocabulary(file if as_path else str(file))
     assert vocabulary.names == ("road", "car")
     assert vocabulary.concepts[1].synonyms == ("auto",)
     assert (vocabulary.negatives, vocabulary.name) == (("shadow",), "street")
@@ -67,7 +66,7 @@ def test_files(tmp_path: Path, name: str, text: str, as_path: bool) -> None:
 )
 def test_bad_words(spec: str | list, message: str) -> None:
     with pytest.raises(SegtuneError, match=message):
-        read_vocabulary(spec)
+        parse_vocabulary(spec)
 
 
 @pytest.mark.parametrize(
@@ -83,27 +82,18 @@ def test_bad_words(spec: str | list, message: str) -> None:
 def test_bad_files(tmp_path: Path, name: str, text: str, message: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(SegtuneError, match=message):
-        read_vocabulary(tmp_path / name)
+        parse_vocabulary(tmp_path / name)
 
 
 def test_missing_and_binary_files(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"vocabulary file no\.txt does not exist"):
-        read_vocabulary("no.txt")
+        parse_vocabulary("no.txt")
     (tmp_path / "a.txt").write_bytes(b"\xff\xfe\x00\xd8")
     with pytest.raises(SegtuneError, match="is not text; save it as UTF-8"):
-        read_vocabulary(tmp_path / "a.txt")
+        parse_vocabulary(tmp_path / "a.txt")
 
 
 @pytest.mark.parametrize("name", ["cityscapes_19", "ade20k_150", "context_459"])
 def test_write_and_read_again(tmp_path: Path, name: str) -> None:
     write_vocabulary(tmp_path / "a.json", builtin(name))
-    assert read_vocabulary(tmp_path / "a.json") == builtin(name)
-
-
-def test_the_classes_of_data(tmp_path: Path) -> None:
-    assert read_vocabulary("synthetic:jargon").name == "synthetic:jargon"
-    assert len(read_vocabulary("synthetic:base?size=64")) == 390
-    with pytest.raises(SegtuneError, match="no synthetic world 'bas'"):
-        read_vocabulary("synthetic:bas")
-    trees.camvid(tmp_path)
-    assert "road" in [name.lower() for name in read_vocabulary(str(tmp_path)).names]
+    assert parse_vocabulary(tmp_path / "a.json") == builtin(name)

@@ -8,7 +8,7 @@ from segtune.systems import SYSTEMS
 from segtune.systems.options import checked
 from segtune.systems.ovseg.config import PRESETS, OVSegConfig
 from segtune.vocabulary.builtin import NameStyle, builtin
-from segtune.vocabulary.parse import read_vocabulary
+from segtune.vocabulary.parse import parse_vocabulary
 from segtune.vocabulary.protocols import find_protocol, protocol_names, seen_first, zero_shot
 
 
@@ -62,7 +62,7 @@ def test_benchmarks(name: str, num_classes: int) -> None:
     assert protocol.layout in {layout.name for layout in layouts()}
     for typed in (name.lower(), name.replace("-", ""), name.replace("-", "_").upper()):
         assert find_protocol(typed) is protocol
-        assert read_vocabulary(typed) == protocol.words()
+        assert parse_vocabulary(typed) == protocol.words()
 
 
 def test_pc459_scores_the_class_unknown() -> None:
@@ -96,13 +96,13 @@ def test_words_may_be_called_otherwise(style: NameStyle) -> None:
 
 
 def test_one_group_as_a_vocabulary() -> None:
-    seen, unseen = read_vocabulary("coco156-15:seen"), read_vocabulary("coco156-15:unseen")
+    seen, unseen = parse_vocabulary("coco156-15:seen"), parse_vocabulary("coco156-15:unseen")
     assert (len(seen), len(unseen)) == (156, 15)
     assert set(seen.names) | set(unseen.names) == set(builtin("coco_stuff_171").names)
     assert seen.name == "coco156-15:seen"
     assert not seen.ids_in("seen")
     with pytest.raises(SegtuneError, match="protocol PC-59 has no unseen classes"):
-        read_vocabulary("PC-59:seen")
+        parse_vocabulary("PC-59:seen")
 
 
 def test_zegformer_numbers_seen_classes_first() -> None:

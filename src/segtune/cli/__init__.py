@@ -2,7 +2,7 @@
 
 Where is what:
     main: finds and runs a command; the one place where errors become one line.
-    options, values: the commands with their options and examples; nothing heavy is imported.
+    commands, options: the commands with their options and examples; nothing heavy is imported.
     segment, fit, evaluate, mine, train, demo, models, datasets, vocabularies, doctor: one command
         each, as a function `run(options)` that returns the exit status.
     loading: from options to a model, prompts, a dataset.

@@ -6,8 +6,7 @@ from argparse import ArgumentParser
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from segtune.cli.mine_options import mine
-from segtune.cli.options import (
+from segtune.cli.options.commands import (
     demo,
     evaluate,
     fit,
@@ -16,6 +15,7 @@ from segtune.cli.options import (
     train,
     vocabularies,
 )
+from segtune.cli.options.mine import mine
 
 
 @dataclass(frozen=True)

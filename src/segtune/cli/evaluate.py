@@ -15,6 +15,7 @@ from segtune.cli.loading import (
     resolution_of,
 )
 from segtune.cli.scoring import base_retention, print_retention, print_scores
+from segtune.data.formats import read_vocabulary
 from segtune.data.protocols import layout_for, open_for, with_protocol
 from segtune.errors import SegtuneError
 from segtune.eval.html import write_html
@@ -24,7 +25,6 @@ from segtune.eval.run import evaluate
 from segtune.prompts import Prompts
 from segtune.types import Dataset
 from segtune.vocabulary.builtin import NameStyle
-from segtune.vocabulary.parse import read_vocabulary
 from segtune.vocabulary.protocols import Protocol, find_protocol
 from segtune.vocabulary.scoring_map import ScoringMap
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from segtune.backbones.cards import CARDS
 from segtune.cli.loading import file_size, open_labelled, open_model
-from segtune.cli.options import RETENTION_IMAGES
+from segtune.cli.options.commands import RETENTION_IMAGES
 from segtune.cli.scoring import base_retention, print_retention, retention_values
 from segtune.errors import SegtuneError
 from segtune.fewshot.fit import FitConfig, default_config, fit

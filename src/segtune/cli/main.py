@@ -66,9 +66,9 @@ def _run(words: list[str]) -> int:
         print(overview())
         return 0
     if words[0] == "--version":
-        from segtune import __version__
+        from importlib.metadata import version
 
-        print(f"segtune {__version__}")
+        print(f"segtune {version('segtune')}")
         return 0
     name = words[0]
     if name not in COMMANDS:

@@ -21,7 +21,7 @@ from segtune.cli.loading import file_size, first
 from segtune.cli.outputs import save_picture
 from segtune.cli.tables import percent, print_table
 from segtune.data.captioned import NO_CLASSES, Captioned, captions_by_id
-from segtune.data.formats import open_dataset
+from segtune.data.formats import open_dataset, read_vocabulary
 from segtune.data.pairs import Pair
 from segtune.data.samples import IndexedDataset
 from segtune.engine.log import MiningLog
@@ -31,13 +31,12 @@ from segtune.engine.mine import MineConfig, finish, log_path, mine
 from segtune.engine.stage import RegionStage
 from segtune.engine.statistics import MineStatistics, statistics_of
 from segtune.errors import SegtuneError
-from segtune.ops.regions import OVSEG, RegionConfig
+from segtune.ops.regions.recipes import OVSEG, RegionConfig
 from segtune.storage.files import atomic_write, cache_dir
 from segtune.types import Dataset, Sample
 from segtune.viz.pairs import draw_pairs
 from segtune.vocabulary.nouns.base import NounExtractor
 from segtune.vocabulary.nouns.registry import make_extractor
-from segtune.vocabulary.parse import read_vocabulary
 from segtune.vocabulary.templates import read_templates
 
 DEFAULT_CLIP = "clip-vit-tiny"

@@ -14,14 +14,15 @@ from segtune.cli.loading import open_model, open_prompts, open_system, resolutio
 from segtune.cli.outputs import choose_task, write_answers
 from segtune.cli.segment_job import Job
 from segtune.cli.tables import percent, print_table
-from segtune.data.images import image_size
+from segtune.data.formats import read_vocabulary
 from segtune.errors import DataError, SegtuneError
 from segtune.predict.clicks import check_inside, read_boxes, read_clicks
 from segtune.predict.look import UNNAMED
 from segtune.predict.naming import DEFAULT_CLIP
 from segtune.prompts import Prompts
+from segtune.storage.images import image_size
 from segtune.types import Segmentation, Vocabulary
-from segtune.vocabulary.parse import comma_list, read_vocabulary
+from segtune.vocabulary.entries import comma_list
 
 SOME_FAILED = 1
 """Exit status where some images could not be read."""

@@ -13,12 +13,12 @@ from segtune.cli.clicks import Pointing
 from segtune.cli.images import ImageFile
 from segtune.cli.outputs import Answer
 from segtune.cli.tables import percent
-from segtune.data.images import read_image
 from segtune.data.masks_in import read_masks, without_empty
 from segtune.errors import DataError, SegtuneError
 from segtune.predict.look import painted
 from segtune.predict.segmenter import Segmenter
 from segtune.prompts import Prompts
+from segtune.storage.images import read_image
 from segtune.systems.base import System
 from segtune.types import Resolution, Sample, Segmentation, Task, Vocabulary
 

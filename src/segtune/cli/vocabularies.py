@@ -8,7 +8,7 @@ from segtune.cli.tables import print_table
 from segtune.errors import unknown_name
 from segtune.types import Vocabulary
 from segtune.vocabulary.builtin import builtin, builtin_names, describe
-from segtune.vocabulary.parse import read_vocabulary
+from segtune.vocabulary.parse import parse_vocabulary
 from segtune.vocabulary.protocols import Protocol, find_protocol, is_protocol, protocol_names
 from segtune.vocabulary.templates import ALSO_CALLED, read_templates, template_names
 
@@ -21,7 +21,7 @@ def run(options: Namespace) -> int:
     elif name in builtin_names():
         _print_words(builtin(name))
     elif is_protocol(name.partition(":")[0]):
-        _print_words(read_vocabulary(name))
+        _print_words(parse_vocabulary(name))
     elif name in (*template_names(), *ALSO_CALLED):
         print("\n".join(read_templates(name).sentences))
     else:

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from segtune.data.images import IMAGE_SUFFIXES
 from segtune.data.samples import Record
 from segtune.errors import DataError
+from segtune.storage.images import IMAGE_SUFFIXES
 from segtune.types import Vocabulary
 
 logger = logging.getLogger(__name__)

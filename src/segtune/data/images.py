@@ -1,65 +1,30 @@
-"""Images and label maps on disk: pictures in as upright RGB, class maps in and out as they are.
+"""Label maps on disk: class ids in and out as they are.
 
-Pictures of any common kind are accepted and come out as 8-bit RGB. Label maps hold class numbers,
-not colours, so anything that would change their values (a colour picture, a lossy file type) is
-refused. What a raw value means is decided in `data/labels.py`.
+Label maps hold class numbers, not colours, so anything that would change their values (a colour
+picture, a lossy file type) is refused. What a raw value means is decided in `data/labels.py`;
+pictures are read by `segtune.storage.images`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile
 
 from segtune.errors import DataError
 from segtune.storage.files import atomic_write
+from segtune.storage.images import IMAGE_SUFFIXES as IMAGE_SUFFIXES
+from segtune.storage.images import SIXTEEN_BIT_MODES, opened
+from segtune.storage.images import image_size as image_size
+from segtune.storage.images import read_image as read_image
 from segtune.types import IGNORE
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".gif")
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif")
 IGNORE_8_BIT, IGNORE_16_BIT = 255, 65535
 
-_EXIF_ORIENTATION = 0x0112
-_SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 _STRETCH = {"L;2": 85, "L;4": 17}
-
-
-def read_image(path: Path | str) -> np.ndarray:
-    """Returns the picture as (H, W, 3) uint8 RGB, upright by its EXIF orientation.
-
-    Grey becomes three equal channels; 16-bit grey keeps its upper 8 bits; palettes and CMYK are
-    converted; transparent pixels show white, as on a page; an animation gives its first frame.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        DataError: the file is no picture, or is cut off.
-    """
-    with _opened(path, what="image") as image:
-        image = ImageOps.exif_transpose(image)
-        if image.mode in _SIXTEEN_BIT_MODES:
-            values = np.asarray(image)
-            if values.min() < 0 or values.max() > 65535:
-                raise DataError(f"image {path} has values beyond 16 bits; save it as 8-bit RGB")
-            grey = (values.astype(np.int32) >> 8).astype(np.uint8)
-            return np.repeat(grey[:, :, None], 3, axis=2)
-        if image.mode == "F":
-            raise DataError(f"image {path} holds floating-point values; save it as 8-bit RGB")
-        if image.has_transparency_data:
-            layer = image.convert("RGBA")
-            page = Image.new("RGBA", layer.size, "white")
-            image = Image.alpha_composite(page, layer)
-        return np.array(image.convert("RGB"))
-
-
-def image_size(path: Path | str) -> tuple[int, int]:
-    """Returns (H, W) of the upright picture from the header of the file alone."""
-    with _opened(path, what="image") as image:
-        width, height = image.size
-        sideways = image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
-        return (width, height) if sideways else (height, width)
 
 
 def read_label_map(path: Path | str) -> np.ndarray:
@@ -69,8 +34,8 @@ def read_label_map(path: Path | str) -> np.ndarray:
         FileNotFoundError: there is no such file.
         DataError: the file is cut off, or has colours instead of indices.
     """
-    with _opened(path, what="label map") as image:
-        if image.mode not in ("P", "L", "1", *_SIXTEEN_BIT_MODES):
+    with opened(path, what="label map") as image:
+        if image.mode not in ("P", "L", "1", *SIXTEEN_BIT_MODES):
             raise DataError(
                 f"label map {path} is not an index map (mode {image.mode}); expected one class "
                 "index per pixel, an 8-bit palette or grey PNG or a 16-bit PNG or TIFF"
@@ -121,24 +86,3 @@ def write_label_map(
         image = Image.fromarray(values)
     with atomic_write(path) as temporary:
         image.save(temporary)
-
-
-@contextmanager
-def _opened(path: Path | str, *, what: str) -> Iterator[Image.Image]:
-    """Yields the open picture; problems with the file become one line that names it."""
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{what} {path} does not exist; check the path")
-    try:
-        with Image.open(path) as image:
-            yield image
-    except DataError:
-        raise
-    except UnidentifiedImageError:
-        raise DataError(f"{what} {path} is not a readable picture; check the file") from None
-    except Image.DecompressionBombError:
-        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
-        raise DataError(f"{what} {path} has more than {limit} megapixels; cut it up") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{what} {path} cannot be read: {reason}; copy the file again") from None

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from segtune.data.images import IGNORE_8_BIT, IGNORE_16_BIT, image_size, read_label_map
+from segtune.data.images import IGNORE_8_BIT, IGNORE_16_BIT, read_label_map
 from segtune.errors import DataError
+from segtune.storage.images import image_size
 from segtune.types import IGNORE
 
 _UNKNOWN = IGNORE - 1

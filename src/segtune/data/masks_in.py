@@ -22,8 +22,9 @@ import numpy as np
 
 from segtune.data.folders import find_files
 from segtune.data.formats.coco_instances import decode_mask
-from segtune.data.images import LABEL_SUFFIXES, read_image, read_label_map
+from segtune.data.images import LABEL_SUFFIXES, read_label_map
 from segtune.errors import DataError, SegtuneError
+from segtune.storage.images import read_image
 
 MasksLike = Any
 """An array (N, H, W) or (H, W), a list of arrays or RLE entries, or a path; see the module."""

@@ -21,7 +21,8 @@ from segtune.backbones.base import fingerprint_of
 from segtune.backbones.clip.masked import region_embeds
 from segtune.backbones.clip.model import ClipVit
 from segtune.data.pairs import encode_rle
-from segtune.ops.regions import RegionConfig, cut_regions
+from segtune.ops.regions.cut import cut_regions
+from segtune.ops.regions.recipes import RegionConfig
 from segtune.storage.files import atomic_write
 from segtune.types import Instance, Sample
 

@@ -27,7 +27,7 @@ from segtune.engine.regions import (
     for_clip,
     region_key,
 )
-from segtune.ops.regions import RegionConfig
+from segtune.ops.regions.recipes import RegionConfig
 from segtune.types import Dataset
 
 IN_FLIGHT = 4

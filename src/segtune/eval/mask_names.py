@@ -18,7 +18,7 @@ from segtune.backbones.clip.model import ClipVit
 from segtune.data.regions import named_regions
 from segtune.errors import DataError
 from segtune.eval.semantic import ConfusionMatrix, SemanticScores
-from segtune.ops.regions import OVSEG, RegionConfig
+from segtune.ops.regions.recipes import OVSEG, RegionConfig
 from segtune.predict.naming import mask_probs
 from segtune.systems.base import Words
 from segtune.types import IGNORE, Dataset

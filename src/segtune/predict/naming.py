@@ -20,7 +20,8 @@ from segtune.backbones.clip.masked import check_prompts, region_embeds
 from segtune.backbones.clip.model import ClipVit
 from segtune.data.masks_in import Empty, MasksLike, read_masks, without_empty
 from segtune.errors import SegtuneError
-from segtune.ops.regions import RegionConfig, cut_regions
+from segtune.ops.regions.cut import cut_regions
+from segtune.ops.regions.recipes import RegionConfig
 from segtune.ops.segments import crop_segment
 from segtune.predict.look import painted
 from segtune.predict.pixels import resized

@@ -19,9 +19,10 @@ from torch import Tensor
 
 from segtune.backbones.base import FrozenModel, prompt_fingerprint
 from segtune.backbones.hub import DEFAULT_MODEL, load_backbone
+from segtune.data.formats import read_vocabulary
 from segtune.data.masks_in import Empty, MasksLike
 from segtune.errors import SegtuneError
-from segtune.ops.regions import OVSEG, RegionConfig
+from segtune.ops.regions.recipes import OVSEG, RegionConfig
 from segtune.predict.clicks import Asked, PointsLike, check_inside, read_boxes, read_clicks
 from segtune.predict.look import KINDS, UNNAMED, Looked, ask_sam, ask_seem, look, to_segmentation
 from segtune.predict.naming import classify, clip_of, mask_prompts_of
@@ -38,7 +39,7 @@ from segtune.types import (
     Vocabulary,
 )
 from segtune.vocabulary.embeddings import embed_vocabulary
-from segtune.vocabulary.parse import VocabularySpec, read_vocabulary
+from segtune.vocabulary.parse import VocabularySpec
 from segtune.vocabulary.templates import TemplateSpec, read_templates
 
 

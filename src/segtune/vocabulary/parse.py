@@ -1,4 +1,6 @@
-"""Reads a vocabulary from whatever a user types: words, a file, a built-in name, plain data.
+"""Reads a vocabulary from words, a file, a built-in name or plain data; opens no data set.
+
+`segtune.data.formats.read_vocabulary` takes all of this, and the classes of a data set too.
 
 | given | read as |
 |---|---|
@@ -6,7 +8,6 @@
 | `"ade20k_150"` | a built-in list, see `segtune vocabularies` |
 | `"A-150"`, `"PC-59"` | the words of a benchmark |
 | `"voc15-5"`, `"coco156-15:seen"` | a zero-shot protocol with seen and unseen classes, or one group |
-| `"synthetic:base"`, `"./camvid"` | the classes of a generated world, or of a folder of data |
 | `classes.txt` | one class per line, synonyms after `\\|`, comments after `#` |
 | `classes.json`, `classes.yaml` | a list, or `{classes: [...], negatives: [...]}`; entries are words or mappings with name, synonyms, kind, group, color |
 | a sequence | words, mappings or concepts |
@@ -34,7 +35,7 @@ FILE_TYPES = (".txt", ".json", ".yaml", ".yml")
 VocabularySpec = str | Path | Vocabulary | Sequence[str | Mapping[str, Any] | Concept]
 
 
-def read_vocabulary(spec: VocabularySpec, *, name: str | None = None) -> Vocabulary:
+def parse_vocabulary(spec: VocabularySpec, *, name: str | None = None) -> Vocabulary:
     """Returns the vocabulary that `spec` describes; see the table at the top of this module.
 
     Args:
@@ -46,9 +47,9 @@ def read_vocabulary(spec: VocabularySpec, *, name: str | None = None) -> Vocabul
         FileNotFoundError: `spec` is a path without a file.
 
     Example:
-        >>> read_vocabulary("road, car | automobile, tree").names
+        >>> parse_vocabulary("road, car | automobile, tree").names
         ('road', 'car', 'tree')
-        >>> len(read_vocabulary("coco_stuff_171"))
+        >>> len(parse_vocabulary("coco_stuff_171"))
         171
     """
     if isinstance(spec, Vocabulary):
@@ -67,17 +68,13 @@ def read_vocabulary(spec: VocabularySpec, *, name: str | None = None) -> Vocabul
         return zero_shot(protocol, cast(Group, group))
     if Path(text).suffix.lower() in FILE_TYPES and "\n" not in text:
         return _from_file(Path(text), name=name)
-    if text.startswith("synthetic:") or ("/" in text and Path(text).is_dir()):
-        from segtune.data.formats import open_dataset  # reads vocabularies itself
-
-        return open_dataset(text).vocabulary
     if re.fullmatch(r"\w+_\d+", text) and difflib.get_close_matches(text, builtin_names()):
         raise unknown_name(text, builtin_names(), what="built-in vocabulary")
     return comma_list(text.replace("\n", ","), name=name or "custom")
 
 
 def write_vocabulary(path: Path | str, vocabulary: Vocabulary) -> None:
-    """Writes a vocabulary as the JSON that `read_vocabulary` reads; `path` ends in .json."""
+    """Writes a vocabulary as the JSON that `parse_vocabulary` reads; `path` ends in .json."""
     classes = []
     for concept in vocabulary:
         known = {key: value for key, value in asdict(concept).items() if value not in (None, ())}

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segtune.data.formats import dataset_splits, layouts, open_dataset
+from segtune.data.formats import dataset_splits, layouts, open_dataset, read_vocabulary
 from segtune.errors import DataError, SegtuneError
 from segtune.types import Dataset
 from tests.data import trees
@@ -117,3 +117,18 @@ def test_listing_layouts_is_complete() -> None:
     folder = Path(__file__).parents[3] / "src" / "segtune" / "data" / "formats"
     files = {file.stem for file in folder.glob("*.py")} - {"__init__", "coco_files", "synthetic"}
     assert {entry.name for entry in layouts()} == files
+
+
+def test_the_classes_of_data(tmp_path: Path) -> None:
+    assert read_vocabulary("synthetic:jargon").name == "synthetic:jargon"
+    assert len(read_vocabulary("synthetic:base?size=64")) == 390
+    with pytest.raises(SegtuneError, match="no synthetic world 'bas'"):
+        read_vocabulary("synthetic:bas")
+    trees.camvid(tmp_path)
+    assert "road" in [name.lower() for name in read_vocabulary(str(tmp_path)).names]
+
+
+def test_words_that_are_no_data() -> None:
+    assert read_vocabulary(" road, car ").names == ("road", "car")
+    assert read_vocabulary("no/such/folder").names == ("no/such/folder",)
+    assert read_vocabulary(["road"], name="street").name == "street"

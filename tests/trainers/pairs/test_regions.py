@@ -9,7 +9,8 @@ from segtune.backbones.clip.model import CLIP_MEAN, CLIP_STD
 from segtune.data.pairs import Pair, encode_rle, write_pairs
 from segtune.data.samples import IndexedDataset, Record
 from segtune.errors import DataError
-from segtune.ops.regions import RegionConfig, cut_regions
+from segtune.ops.regions.cut import cut_regions
+from segtune.ops.regions.recipes import RegionConfig
 from segtune.trainers.pairs import regions as module
 from segtune.trainers.pairs.regions import Crop, PairRegions, labelled_pairs, open_pairs
 from segtune.types import Concept, Instance, Sample, Vocabulary

@@ -80,7 +80,7 @@ def seem_from_official(
 
 
 def load_seem(path: Path | str, *, tokenizer: str | Path | None = None) -> Seem:
-    """Returns a frozen model from a folder of `Seem.save`, or from an official file.
+    """Returns a frozen model from a folder of `save_seem`, or from an official file.
 
     Args:
         path: a folder with config.json and model.safetensors, or a `.pt` or `.safetensors` file.

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -272,16 +271,6 @@ class Seem(nn.Module):
         """Returns the answers to N single positive points (N, 2), the same for every image."""
         points = points_norm[None, :, None].expand(len(memory), -1, -1, -1)
         return self.segment_points(memory, points, num_copies=num_copies)
-
-    def save(self, folder: Path | str, *, half: bool = False) -> Path:
-        """Writes config.json, model.safetensors and the tokenizer; see `seem_files.load_seem`.
-
-        Args:
-            half: store the weights in float16.
-        """
-        from segtune.backbones.seem.files import save_seem
-
-        return save_seem(self, Path(folder), half=half)
 
 
 def random_seem(config: SeemConfig | None = None, *, seed: int = 0) -> Seem:

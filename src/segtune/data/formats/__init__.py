@@ -1,5 +1,7 @@
 """The annotation formats, one file each, and `open_dataset`, which finds the right one.
 
+`read_vocabulary` reads words from whatever a user types; the classes of data count as words.
+
 A format module has `detect(path)` (0 no, 0.5 plausible, 1 sure), `splits(path)`, `read(path, ...)`
 and, where it is also an output, functions whose names start with `write`. Listing the formats
 imports none of them.
@@ -16,8 +18,8 @@ from urllib.parse import parse_qsl
 
 from segtune.data.formats import synthetic
 from segtune.errors import DataError, unknown_name
-from segtune.types import Dataset
-from segtune.vocabulary.parse import VocabularySpec, read_vocabulary
+from segtune.types import Dataset, Vocabulary
+from segtune.vocabulary.parse import VocabularySpec, parse_vocabulary
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,29 @@ def open_dataset(
                 f"possible: {', '.join(possible) or 'none'}"
             )
     return module.read(path, split=split, vocabulary=names, **options)
+
+
+def read_vocabulary(spec: VocabularySpec, *, name: str | None = None) -> Vocabulary:
+    """Returns the vocabulary that `spec` describes.
+
+    Args:
+        spec: the classes of a generated world ("synthetic:base") or of a folder of data, whose path
+            has a slash ("./camvid"); or anything that `segtune.vocabulary.parse` reads: words, a
+            file, a built-in name, a sequence of entries, or a vocabulary as it is.
+        name: what tables call it; by default the file stem, the built-in name or "custom".
+
+    Raises:
+        SegtuneError: the vocabulary is empty, repeats a class, or is not understood.
+        FileNotFoundError: `spec` is a path without a file.
+
+    Example:
+        >>> read_vocabulary("road, car | automobile, tree").names
+        ('road', 'car', 'tree')
+    """
+    text = spec.strip() if isinstance(spec, str) else ""
+    if text.startswith(synthetic.PREFIX) or ("/" in text and Path(text).is_dir()):
+        return open_dataset(text).vocabulary
+    return parse_vocabulary(spec, name=name)
 
 
 def dataset_splits(spec: str | Path, *, layout: str | None = None) -> tuple[str, ...]:

@@ -30,9 +30,10 @@ from segtune.data.folders import (
     pair_by_stem,
     split_folder,
 )
-from segtune.data.images import LABEL_SUFFIXES, read_image
+from segtune.data.images import LABEL_SUFFIXES
 from segtune.data.labels import ValueMap, check_size
 from segtune.data.samples import IndexedDataset, Record, SemanticLoader
+from segtune.storage.images import read_image
 from segtune.types import Sample, Vocabulary
 from segtune.vocabulary.builtin import builtin, category_ids
 

@@ -33,9 +33,9 @@ from segtune.data.formats.coco_files import (
     sample_ids,
     save_json,
 )
-from segtune.data.images import image_size
 from segtune.data.samples import IndexedDataset
 from segtune.errors import DataError
+from segtune.storage.images import image_size
 from segtune.types import Instance, Sample, Segmentation, Vocabulary
 
 

@@ -32,11 +32,11 @@ from segtune.data.formats.coco_files import (
     sample_ids,
     save_json,
 )
-from segtune.data.images import read_image
 from segtune.data.labels import check_size
 from segtune.data.samples import IndexedDataset
 from segtune.errors import DataError
 from segtune.storage.files import atomic_write
+from segtune.storage.images import read_image
 from segtune.types import IGNORE, Instance, Sample, Segment, Segmentation, Vocabulary
 
 

@@ -28,7 +28,7 @@ from segtune.data.labels import ValueMap
 from segtune.data.samples import IndexedDataset, Record, SemanticLoader
 from segtune.errors import DataError
 from segtune.types import Segmentation, Vocabulary
-from segtune.vocabulary.parse import read_vocabulary, write_vocabulary
+from segtune.vocabulary.parse import parse_vocabulary, write_vocabulary
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "JPEGImages", "rgb")
 LABEL_FOLDERS = ("labels", "label", "masks", "mask", "annotations", "annots", "gt")
@@ -110,7 +110,7 @@ def read(
 def _names_beside(path: Path) -> Vocabulary | None:
     for name in NAME_FILES:
         if (path / name).is_file():
-            return read_vocabulary(path / name)
+            return parse_vocabulary(path / name)
     return None
 
 

@@ -10,8 +10,8 @@ Where is what:
     contact_sheet: a picture of it all.
 """
 
-from .attributes import STUFF, Composition, base_vocabulary, compositions
-from .captions import (
+from segtune.data.synthetic.attributes import STUFF, Composition, base_vocabulary, compositions
+from segtune.data.synthetic.captions import (
     CLEAN,
     NOISY,
     Caption,
@@ -20,10 +20,10 @@ from .captions import (
     caption_scene,
     caption_stuff,
 )
-from .dataset import SPLIT_LENGTHS, SyntheticDataset, render_scene
-from .scene import Scene, compose_scene, render_crop, render_stuff_crop
-from .surfaces import TilePool
-from .worlds import World, make_world, world_names
+from segtune.data.synthetic.dataset import SPLIT_LENGTHS, SyntheticDataset, render_scene
+from segtune.data.synthetic.scene import Scene, compose_scene, render_crop, render_stuff_crop
+from segtune.data.synthetic.surfaces import TilePool
+from segtune.data.synthetic.worlds import World, make_world, world_names
 
 __all__ = [
     "CLEAN",

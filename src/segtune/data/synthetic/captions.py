@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from segtune.data.synthetic.attributes import Composition, stuff_concepts, thing_concept
 from segtune.types import Concept
-
-from .attributes import Composition, stuff_concepts, thing_concept
 
 COUNT_WORDS = ("no", "a", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 SCENE_TEMPLATES = (

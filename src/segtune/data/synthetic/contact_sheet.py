@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
+from segtune.data.synthetic.attributes import STUFF, compositions
+from segtune.data.synthetic.captions import caption_crop
+from segtune.data.synthetic.dataset import SyntheticDataset
+from segtune.data.synthetic.scene import render_crop, render_stuff_crop
+from segtune.data.synthetic.worlds import world_names
 from segtune.types import IGNORE, Sample, Vocabulary
-
-from .attributes import STUFF, compositions
-from .captions import caption_crop
-from .dataset import SyntheticDataset
-from .scene import render_crop, render_stuff_crop
-from .worlds import world_names
 
 CELL, GAP, COLUMNS, CROP_COLUMNS, CROP_ROWS = 160, 4, 6, 12, 6
 WIDTH = COLUMNS * (CELL + GAP) + GAP

@@ -13,15 +13,14 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from segtune.data.synthetic.attributes import STUFF, stuff_concepts
+from segtune.data.synthetic.captions import CLEAN, CaptionStyle, caption_scene
+from segtune.data.synthetic.scene import Scene, compose_scene, default_tiles, inner_point
+from segtune.data.synthetic.surfaces import TilePool
+from segtune.data.synthetic.weather import apply_weather
+from segtune.data.synthetic.worlds import World, make_world
 from segtune.errors import SegtuneError
 from segtune.types import IGNORE, Instance, Sample, Vocabulary
-
-from .attributes import STUFF, stuff_concepts
-from .captions import CLEAN, CaptionStyle, caption_scene
-from .scene import Scene, compose_scene, default_tiles, inner_point
-from .surfaces import TilePool
-from .weather import apply_weather
-from .worlds import World, make_world
 
 SPLIT_LENGTHS = {"train": 2000, "train-open": 2000, "val": 200, "test": 500}
 

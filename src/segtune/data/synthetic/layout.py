@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .attributes import STUFF
-from .noise import Field
-from .surfaces import TilePool
+from segtune.data.synthetic.attributes import STUFF
+from segtune.data.synthetic.noise import Field
+from segtune.data.synthetic.surfaces import TilePool
 
 TILE_PIXELS_ACROSS = 320.0  # tile pixels under the shorter side of an image
 BACKDROPS = ("sky", "sky", "sky", "sky", "leaves", "brick", "water", "snow")

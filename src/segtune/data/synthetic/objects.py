@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .attributes import Composition
-from .noise import Field, make_rgb
-from .shapes import OUTLINES
-from .textures import PATTERNS
+from segtune.data.synthetic.attributes import Composition
+from segtune.data.synthetic.noise import Field, make_rgb
+from segtune.data.synthetic.shapes import OUTLINES
+from segtune.data.synthetic.textures import PATTERNS
 
 # Named colours as (hue in degrees, saturation, value); jitter keeps them apart.
 COLOUR_HSV = {

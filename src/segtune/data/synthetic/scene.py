@@ -13,11 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .attributes import STUFF, Composition
-from .layout import TILE_PIXELS_ACROSS, paint_ground
-from .noise import Field
-from .objects import Patch, Pose, draw_object, paint, sample_light, sample_pose
-from .surfaces import TilePool
+from segtune.data.synthetic.attributes import STUFF, Composition
+from segtune.data.synthetic.layout import TILE_PIXELS_ACROSS, paint_ground
+from segtune.data.synthetic.noise import Field
+from segtune.data.synthetic.objects import (
+    Patch,
+    Pose,
+    draw_object,
+    paint,
+    sample_light,
+    sample_pose,
+)
+from segtune.data.synthetic.surfaces import TilePool
 
 MIN_VISIBLE_SHARE = 0.4  # a thing hidden further than this is left out of the scene
 MIN_VISIBLE_PX = 16

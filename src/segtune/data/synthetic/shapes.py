@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .noise import Field
+from segtune.data.synthetic.noise import Field
 
 Outline = Callable[[Field, Field], Field]
 

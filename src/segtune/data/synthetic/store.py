@@ -19,10 +19,9 @@ import numpy as np
 from loky import ProcessPoolExecutor
 from tqdm import tqdm
 
+from segtune.data.synthetic.dataset import SyntheticDataset
 from segtune.storage.files import cache_dir
 from segtune.types import Instance, Sample
-
-from .dataset import SyntheticDataset
 
 CHUNK = 100
 """Scenes that one job renders."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from .noise import Field, fractal_noise, smoothstep, voronoi
+from segtune.data.synthetic.noise import Field, fractal_noise, smoothstep, voronoi
 
 Surface = Callable[[np.random.Generator, int], Field]
 Rgb = tuple[int, int, int]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .noise import Field
+from segtune.data.synthetic.noise import Field
 
 Pattern = Callable[[Field, Field, float, np.random.Generator], Field]
 TAU = 2 * math.pi

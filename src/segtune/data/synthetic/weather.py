@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from .noise import Field, make_rgb, smoothstep
-from .surfaces import TilePool
+from segtune.data.synthetic.noise import Field, make_rgb, smoothstep
+from segtune.data.synthetic.surfaces import TilePool
 
 Weather = Callable[[Field, np.random.Generator, TilePool], Field]
 LUMA = make_rgb(0.299, 0.587, 0.114)

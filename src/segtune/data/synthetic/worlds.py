@@ -8,17 +8,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from segtune.errors import SegtuneError
-from segtune.types import Concept, Vocabulary
-
-from .attributes import (
+from segtune.data.synthetic.attributes import (
     Composition,
     base_vocabulary,
     compositions,
     stuff_concepts,
     thing_concept,
 )
-from .weather import WEATHERS
+from segtune.data.synthetic.weather import WEATHERS
+from segtune.errors import SegtuneError
+from segtune.types import Concept, Vocabulary
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from torch import Tensor
 from segtune.backbones.clip.masked import region_embeds
 from segtune.backbones.clip.model import ClipVit
 from segtune.ops.duplicates import equal_masks, similar_masks
-from segtune.ops.regions import OVSEG, SIMBASELINE, ZEGFORMER, Regions, cut_regions
+from segtune.ops.regions.cut import Regions, cut_regions
+from segtune.ops.regions.recipes import OVSEG, SIMBASELINE, ZEGFORMER
 from segtune.ops.resize import bilinear
 from segtune.systems.ovseg.config import OVSegConfig
 from segtune.types import Geometry

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from segtune.data.images import read_image
 from segtune.data.pairs import Pair, encode_rle, read_pairs
 from segtune.data.regions import named_regions
 from segtune.errors import DataError
-from segtune.ops.regions import RegionConfig, cut_regions
+from segtune.ops.regions.cut import cut_regions
+from segtune.ops.regions.recipes import RegionConfig
+from segtune.storage.images import read_image
 from segtune.types import Dataset
 
 KEPT_BYTES = 2**30

@@ -22,7 +22,7 @@ from segtune.data.pairs import Pair
 from segtune.data.samples import Subset
 from segtune.errors import SegtuneError
 from segtune.eval.mask_names import score_mask_names
-from segtune.ops.regions import RegionConfig
+from segtune.ops.regions.recipes import RegionConfig
 from segtune.predict.naming import MASK_PROMPTS
 from segtune.prompts import Prompts
 from segtune.storage.files import atomic_write

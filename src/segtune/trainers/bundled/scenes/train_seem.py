@@ -21,6 +21,7 @@ from segtune.backbones.clip.model import ClipVit
 from segtune.backbones.encoders.focalnet import FocalNetConfig
 from segtune.backbones.hub import load_backbone
 from segtune.backbones.seem.config import SeemConfig
+from segtune.backbones.seem.files import save_seem
 from segtune.backbones.seem.model import Seem
 from segtune.backbones.seem.text import SeemTextConfig
 from segtune.ops.set_loss import SetLossConfig, SetPrediction, set_loss
@@ -87,7 +88,7 @@ class SeemTrainee(Trainee):
 
     def export(self, folder: Path) -> Path:
         """Writes the model into a folder, in half precision, and returns it."""
-        return self.seem.save(folder, half=True)
+        return save_seem(self.seem, folder, half=True)
 
 
 def run(recipe: SeemRecipe, **how: Any) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from pathlib import Path
 
-from segtune.cli.option_groups import (
+from segtune.cli.options.groups import (
     data_options,
     min_score_option,
     model_options,
@@ -18,7 +18,7 @@ from segtune.cli.option_groups import (
     set_option,
     system_options,
 )
-from segtune.cli.values import FORMATS, formats, natural_int, positive_float, positive_int
+from segtune.cli.options.values import FORMATS, formats, natural_int, positive_float, positive_int
 from segtune.systems import SYSTEMS, ZERO_SHOT
 
 TASKS = ("semantic", "instance", "panoptic")

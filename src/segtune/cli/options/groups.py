@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from pathlib import Path
 
-from segtune.cli.values import positive_int, setting, share
+from segtune.cli.options.values import positive_int, setting, share
 from segtune.systems import SYSTEMS
 
 RETENTION_DATA = "synthetic:base"

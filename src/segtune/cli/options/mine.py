@@ -5,8 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from pathlib import Path
 
-from segtune.cli.option_groups import data_options, model_options, set_option
-from segtune.cli.values import count_or_all, positive_int, share
+from segtune.cli.options.groups import data_options, model_options, set_option
+from segtune.cli.options.values import count_or_all, positive_int, share
 
 
 def mine(parser: ArgumentParser) -> None:

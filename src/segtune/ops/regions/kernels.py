@@ -8,16 +8,12 @@ Shape letters: R regions, S side of a region, H W image, h w box.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segtune.ops.axis_resize import axis_matrix, axis_taps
-
-if TYPE_CHECKING:
-    from segtune.ops.regions import RegionConfig
+from segtune.ops.regions.axis_resize import axis_matrix, axis_taps
+from segtune.ops.regions.recipes import RegionConfig
 
 AT_ONCE = {"cpu": 1}
 """Device -> regions that `cut_together` takes at once; others take 32."""

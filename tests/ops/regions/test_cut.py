@@ -7,16 +7,16 @@ import torch
 import torch.nn.functional as F
 
 from segtune.errors import SegtuneError
-from segtune.ops import regions as module
 from segtune.ops.boxes import roi_align
-from segtune.ops.regions import (
+from segtune.ops.regions import cut as module
+from segtune.ops.regions.cut import cut_regions
+from segtune.ops.regions.recipes import (
     OVSEG,
     SIMBASELINE,
     ZEGFORMER,
     ZEGFORMER_CROP,
     ZEGFORMER_MASK,
     RegionConfig,
-    cut_regions,
 )
 from tests.goldens import goldens
 

@@ -2,7 +2,7 @@ import argparse
 
 import pytest
 
-from segtune.cli.values import formats, setting
+from segtune.cli.options.values import formats, setting
 
 
 @pytest.mark.parametrize(
