@@ -12,10 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from segtune.ops.normalisation import IMAGENET_BY_UNIT
 from segtune.systems.rpn import PromptedClip
-from segtune.systems.rpn.encoder import normalise
 from segtune.systems.rpn.heads import MaskDecoder
-from segtune.systems.rpn.model import IMAGENET_MEAN, IMAGENET_STD
 from segtune.types import Geometry
 
 
@@ -60,7 +59,7 @@ def released_decoder(head: MaskDecoder, cls: Tensor, patches: Tensor, text: Tens
 def released_logits(system: PromptedClip, pixels: Tensor, text: Tensor) -> Tensor:
     """Returns logits (K, h, w) of (1, 3, H, W) pixels 0..255; text: (K, k), unit length."""
     grid = system.backbone.grid(*pixels.shape[-2:])
-    pixels = normalise(pixels, IMAGENET_MEAN, IMAGENET_STD)
+    pixels = IMAGENET_BY_UNIT.apply(pixels)
     cls, patches = released_encoder(system, pixels, text)
     if system.config.head == "decoder":
         logits = released_decoder(system.prompts.head, cls, patches, text)

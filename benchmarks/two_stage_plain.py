@@ -35,7 +35,7 @@ def plain_regions(
     image: Tensor, probs: Tensor, *, threshold: float, size: int, clip: ClipVit
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Returns regions (R, 3, S, S), their masks (R, S, S) and which masks have one, (Q,) bool."""
-    mean, std = (255 * torch.tensor(values)[:, None, None] for values in (clip.mean, clip.std))
+    mean, std = clip.normalisation.tensors(torch.zeros(()))
     regions, masks, valid = [], [], []
     for mask_probs in probs:
         mask = mask_probs > threshold

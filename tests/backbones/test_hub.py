@@ -83,7 +83,7 @@ def test_open_clip_export(clip, tmp_path, text_prefix):
     (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
     loaded = load_backbone(tmp_path, device="cpu")
     assert _equal(loaded, clip)
-    assert loaded.mean == (0.5, 0.5, 0.5)
+    assert loaded.normalisation.unit_mean == (0.5, 0.5, 0.5)
     config["model_cfg"].pop("quick_gelu")
     (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
     assert load_backbone(tmp_path, device="cpu").model.config.vision_config.hidden_act == "gelu"

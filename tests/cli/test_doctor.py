@@ -5,6 +5,7 @@ import pytest
 
 from segtune.backbones import cards
 from segtune.cli import doctor
+from segtune.ops.normalisation import CLIP
 from tests.cli.conftest import Run
 
 INSTALLED = {"torch": "2.6.0+cpu", "transformers": "5.1.0"}
@@ -78,8 +79,7 @@ def test_weights_that_were_changed(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         source="here",
         licence="Apache-2.0",
         input_size=(8, 8),
-        mean=cards.CLIP_MEAN,
-        std=cards.CLIP_STD,
+        normalisation=CLIP,
         folder="tiny",
         sha256="0" * 64,
     )

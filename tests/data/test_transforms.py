@@ -14,6 +14,7 @@ from segtune.data.transforms import (
     maskformer_training,
     rpn_training,
 )
+from segtune.ops.normalisation import Normalisation
 from tests.data.test_examples import example
 
 
@@ -125,7 +126,7 @@ def test_random_flip(probability: float, flips: bool) -> None:
 
 
 def test_normalize_and_pad_give_zero_padding() -> None:
-    chain = Pipeline((Normalize((10, 20, 30), (1, 2, 4)), Pad((5, 7))))
+    chain = Pipeline((Normalize(Normalisation((10, 20, 30), (1, 2, 4))), Pad((5, 7))))
     out = chain(example(), seeded())
     assert out.image[:, 2, 5].tolist() == [-8.0, -7.5, -7.5]
     assert (out.image[:, 4] == 0).all()

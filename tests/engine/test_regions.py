@@ -37,7 +37,7 @@ def test_embeddings_are_those_of_clip(regions):
     sample = dataset()[0]
     picture = torch.from_numpy(sample.pixels()).permute(2, 0, 1).float()
     masks = torch.stack([torch.from_numpy(sample.semantic == k) for k in range(3)])
-    cut = cut_regions(picture, masks, CONFIG, mean=CLIP.mean, std=CLIP.std)
+    cut = cut_regions(picture, masks, CONFIG, normalisation=CLIP.normalisation)
     expected = region_embeds(CLIP, cut.pixels).detach().numpy()
     assert regions.embeds.dtype == np.float16
     np.testing.assert_allclose(regions.embeds, expected, atol=1e-3)

@@ -81,7 +81,7 @@ def test_scores_are_those_of_regions_and_words(tiny_model, image, masks):
     result = tiny_model.classify_masks(image, masks, vocabulary, top=2)
     picture = torch.from_numpy(image).permute(2, 0, 1).float()
     config = RegionConfig(size=clip.image_size)
-    cut = cut_regions(picture, torch.from_numpy(masks), config, mean=clip.mean, std=clip.std)
+    cut = cut_regions(picture, torch.from_numpy(masks), config, normalisation=clip.normalisation)
     embeds = region_embeds(clip, cut.pixels, path="plain")
     text = tiny_model.words(vocabulary).embeds
     probs = (clip.temperature * embeds @ text.T).softmax(-1)

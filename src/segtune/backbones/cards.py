@@ -11,11 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segtune.errors import SegtuneError, WeightsError
+from segtune.ops.normalisation import CLIP, IMAGENET, Normalisation
 
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 ZOO = Path(__file__).parent.parent / "zoo"
 
 
@@ -29,8 +26,7 @@ class Card:
         source: who made it, and how to make or find it again.
         licence: SPDX name.
         input_size: (height, width) in pixels that it was trained at.
-        mean: of the input, per channel, for values 0..1.
-        std: of the input, per channel.
+        normalisation: of the pixels that the model sees.
         expected: protocol -> published or measured score, in percent.
         hub_id: Hugging Face repository; None for a bundled model.
         folder: name inside `segtune/zoo`; None for a public model.
@@ -44,8 +40,7 @@ class Card:
     source: str
     licence: str
     input_size: tuple[int, int]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    normalisation: Normalisation
     expected: tuple[tuple[str, float], ...] = ()
     hub_id: str | None = None
     folder: str | None = None
@@ -96,8 +91,7 @@ BUNDLED = (
         source="recipes/zoo/clip_vit.yaml, synthetic:base only",
         licence="Apache-2.0",
         input_size=(64, 64),
-        mean=CLIP_MEAN,
-        std=CLIP_STD,
+        normalisation=CLIP,
         expected=(
             ("synthetic:base crops, seen compositions, top-1 of 378", 88.3),
             ("synthetic:base crops, unseen compositions, top-1 of 378", 75.6),
@@ -113,8 +107,7 @@ BUNDLED = (
         source="recipes/zoo/seem.yaml, synthetic:base only",
         licence="Apache-2.0",
         input_size=(160, 160),
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
+        normalisation=IMAGENET,
         expected=(
             ("synthetic:base test 224 px, mIoU over all 390 words", 42.6),
             ("synthetic:base test 224 px, 1-click IoU", 82.0),
@@ -130,8 +123,7 @@ BUNDLED = (
         source="recipes/zoo/maskformer.yaml, then maskformer-fine.yaml, synthetic:base only",
         licence="Apache-2.0",
         input_size=(192, 192),
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
+        normalisation=IMAGENET,
         expected=(
             ("synthetic:base test 256 px, 100 scenes, regions with a mask of IoU >= 0.5", 93.4),
             ("synthetic:base test 256 px, 100 scenes, mean best IoU of a region", 86.3),
@@ -147,8 +139,7 @@ BUNDLED = (
         source="maskformer-tiny, clip-vit-tiny; settings chosen on synthetic:base val",
         licence="Apache-2.0",
         input_size=(256, 256),
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
+        normalisation=IMAGENET,
         expected=(("synthetic:base val 256 px, 40 scenes, mIoU over all 390 words", 31.5),),
         dense_size=256,
         folder="ovseg-tiny",
@@ -168,8 +159,7 @@ def _public(
         source=f"https://huggingface.co/{hub_id}",
         licence=licence,
         input_size=(side, side),
-        mean=CLIP_MEAN,
-        std=CLIP_STD,
+        normalisation=CLIP,
         expected=(("ImageNet zero-shot top-1, published", imagenet),),
         hub_id=hub_id,
     )

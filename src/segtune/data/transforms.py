@@ -24,10 +24,8 @@ import torch
 
 from segtune.data.examples import Example, cropped, mirrored, padded, resized
 from segtune.data.photometric import PhotometricDistortion
+from segtune.ops.normalisation import IMAGENET, Normalisation
 from segtune.types import IGNORE
-
-IMAGENET_MEAN = (123.675, 116.28, 103.53)
-IMAGENET_STD = (58.395, 57.12, 57.375)
 
 
 class Transform(Protocol):
@@ -157,14 +155,10 @@ class RandomFlip:
 class Normalize:
     """Subtracts the mean and divides by the standard deviation, per channel, in 0..255."""
 
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
+    normalisation: Normalisation = IMAGENET
 
     def __call__(self, example: Example, generator: torch.Generator | None = None) -> Example:
-        mean, std = (
-            example.image.new_tensor(values)[:, None, None] for values in (self.mean, self.std)
-        )
-        return replace(example, image=(example.image - mean) / std)
+        return replace(example, image=self.normalisation.apply(example.image))
 
 
 @dataclass(frozen=True)

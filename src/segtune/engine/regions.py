@@ -81,7 +81,7 @@ def embed_regions(
         if not len(part):
             continue
         inside = torch.from_numpy(part).to(clip.device)
-        cut = cut_regions(picture, inside, config, mean=clip.mean, std=clip.std)
+        cut = cut_regions(picture, inside, config, normalisation=clip.normalisation)
         vectors = region_embeds(clip, cut.pixels, cut.masks, clip.mask_prompts)
         embeds.append(vectors.half().cpu().numpy())
         for mask in part:
@@ -162,5 +162,6 @@ def region_key(sample: Sample, masks_key: str, clip: ClipVit, config: RegionConf
     else:
         found = sample.image.stat()
         image = f"{sample.image.resolve()}-{found.st_size}-{found.st_mtime_ns}"
-    parts = [image, masks_key, weights_key(clip), clip.mean, clip.std, asdict(config), "v1"]
+    seen_by = (clip.normalisation.unit_mean, clip.normalisation.unit_std)
+    parts = [image, masks_key, weights_key(clip), *seen_by, asdict(config), "v1"]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]

@@ -31,6 +31,7 @@ from segtune.data.transforms import (
 from segtune.errors import DataError
 from segtune.fewshot.feature_cache import FeatureCache
 from segtune.ops.mask_targets import MaskTargets
+from segtune.ops.normalisation import Normalisation
 from segtune.systems.base import System
 from segtune.types import IGNORE, Dataset, Features, Task
 
@@ -99,7 +100,7 @@ class Views:
         steps += [RandomCrop(crop)] if crop else []
         steps += [RandomFlip()] if config.flip else []
         steps += [PhotometricDistortion()] if config.distort else []
-        steps += [Normalize((PAD_VALUE,) * 3, (1.0,) * 3)]
+        steps += [Normalize(Normalisation((PAD_VALUE,) * 3, (1.0,) * 3))]
         steps += [Pad(crop)] if crop else []
         self._pipeline = Pipeline(tuple(steps))
         self._read: dict[int, Example] = {}

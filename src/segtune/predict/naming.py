@@ -138,7 +138,7 @@ def mask_probs(
     for start in range(0, len(masks), at_once):
         part = torch.from_numpy(masks[start : start + at_once]).to(clip.device)
         shrunk = _at_size(part, image, config.threshold)
-        regions = cut_regions(image, shrunk, config, mean=clip.mean, std=clip.std)
+        regions = cut_regions(image, shrunk, config, normalisation=clip.normalisation)
         embeds = region_embeds(clip, regions.pixels, regions.masks, mask_prompts)
         probs.append((clip.temperature * embeds @ words.embeds.T).float().softmax(-1))
     return torch.cat(probs)

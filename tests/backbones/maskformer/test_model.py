@@ -15,10 +15,11 @@ from segtune.backbones.maskformer.files import (
     save_maskformer,
 )
 from segtune.backbones.maskformer.keys import NO_OBJECT, config_from_official, state_to_official
-from segtune.backbones.maskformer.model import MEAN, STD, MaskFormer, MaskFormerConfig
+from segtune.backbones.maskformer.model import MaskFormer, MaskFormerConfig
 from segtune.errors import WeightsError
 from segtune.ops.mask_targets import MaskTargets
 from segtune.ops.matching import assign, match_costs
+from segtune.ops.normalisation import IMAGENET
 from segtune.ops.set_loss import MASKFORMER, SetPrediction, set_loss
 from tests.goldens import Golden, close, goldens
 
@@ -65,7 +66,7 @@ def test_sizes_are_read_from_the_weights(official) -> None:
 def test_official_outputs_of_every_layer(official) -> None:
     for golden, model in official:
         pixels = golden["in.image"][None]
-        mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
+        mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET.mean, IMAGENET.std))
         for index, level in enumerate(model.image_encoder((pixels - mean) / std)):
             close(level, golden[f"out.res{index + 2}"], atol=1e-5)
         coarsest, mask_features = model.features(pixels)
@@ -147,7 +148,7 @@ def test_mean_colour_is_what_padding_looks_like() -> None:
     model = MaskFormer(CONFIG)
     pixels = torch.tensor(model.padding).view(1, 3, 1, 1).expand(1, 3, 32, 32)
     patches = model.image_encoder.patches
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET.mean, IMAGENET.std))
     torch.testing.assert_close(
         patches((pixels - mean) / std), patches.bias.view(1, -1, 1, 1).expand(1, -1, 8, 8)
     )

@@ -23,7 +23,7 @@ def test_load(kind, tmp_path):
     (tmp_path / "preprocessor_config.json").write_text(
         json.dumps({"image_mean": [0, 0, 0], "image_std": [1, 1, 1]})
     )
-    assert load_sam(tmp_path, device="cpu").std == (1, 1, 1)
+    assert load_sam(tmp_path, device="cpu").normalisation.unit_std == (1, 1, 1)
 
 
 def test_load_the_video_layout_of_sam2(tmp_path):
@@ -77,7 +77,7 @@ def test_load_sam3(tmp_path):
     assert isinstance(loaded, Sam3)
     assert loaded.fingerprint == sam.fingerprint
     assert loaded.tokenizer is None
-    assert loaded.mean == (0.5, 0.5, 0.5)
+    assert loaded.normalisation.unit_mean == (0.5, 0.5, 0.5)
 
 
 def test_load_the_video_layout_of_sam3(tmp_path):

@@ -142,7 +142,7 @@ def test_geometry(kind, size, resized):
     sam = random_sam(kind)
     assert sam.geometry(*size) == Geometry(size, resized, (64, 64))
     images = sam.preprocess(torch.full((1, 3, *size), 255.0))
-    white = (1 - torch.tensor(sam.mean)) / torch.tensor(sam.std)
+    white = sam.normalisation.apply(torch.full((3, 1, 1), 255.0))[:, 0, 0]
     assert images.shape == (1, 3, 64, 64)
     assert torch.allclose(images[0, :, : resized[0], : resized[1]], white[:, None, None], atol=1e-5)
     assert not images[:, :, resized[0] :].any()

@@ -169,7 +169,7 @@ def test_folders_go_through_the_official_loader(config, half, tmp_path):
     folder = save_seem(seem, tmp_path / "model", half=half)
     again = load_seem(folder)
     assert again.config == config
-    assert (again.name, again.mean, again.std) == (seem.name, seem.mean, seem.std)
+    assert (again.name, again.normalisation) == (seem.name, seem.normalisation)
     if half:
         assert (folder / "model.safetensors").stat().st_size < 0.6 * _num_bytes(seem)
     else:
@@ -306,7 +306,7 @@ def masks_of(seem: Seem, pixels: Tensor, **options) -> Tensor:
 def test_padding_is_zero_after_normalisation(size):
     seem = random_seem()
     pixels = torch.rand(1, 3, *size) * 255
-    padded = torch.tensor(seem.mean).view(1, 3, 1, 1).repeat(1, 1, 64, 96)
+    padded = torch.tensor(seem.normalisation.mean).view(1, 3, 1, 1).repeat(1, 1, 64, 96)
     padded[..., : size[0], : size[1]] = pixels
     found = masks_of(seem, padded)
     junk = padded + 40

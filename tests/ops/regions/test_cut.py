@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 from segtune.errors import SegtuneError
 from segtune.ops.boxes import roi_align
+from segtune.ops.normalisation import CLIP
 from segtune.ops.regions import cut as module
 from segtune.ops.regions.cut import cut_regions
 from segtune.ops.regions.recipes import (
@@ -20,7 +21,7 @@ from segtune.ops.regions.recipes import (
 )
 from tests.goldens import goldens
 
-MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+MEAN, STD = CLIP.unit_mean, CLIP.unit_std
 ZEGFORMER_STYLES = {"crop": ZEGFORMER_CROP, "mask": ZEGFORMER_MASK, "cropmask": ZEGFORMER}
 
 
@@ -30,7 +31,7 @@ def _normalised(image):
 
 
 def _cut(image, probs, config):
-    return cut_regions(image, probs, config, mean=MEAN, std=STD)
+    return cut_regions(image, probs, config, normalisation=CLIP)
 
 
 def _scene(seed=0, size=(40, 56), count=6):

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segtune.backbones.clip.random import random_clip_vit
+from segtune.ops.normalisation import IMAGENET
 from segtune.systems.base import Words
 from segtune.systems.rpn import LORA, PAPER, RELEASED, VPT, ZEGCLIP, PromptedClip, RPNConfig
 from segtune.systems.rpn.relationship import (
@@ -96,12 +97,10 @@ def written_out(system: PromptedClip, classes: int = 5) -> Tensor:
 
 
 def _normalised(system: PromptedClip) -> Tensor:
-    from segtune.systems.rpn.encoder import normalise
-    from segtune.systems.rpn.model import IMAGENET_MEAN, IMAGENET_STD
-
-    if system.config.imagenet_normalization:
-        return normalise(image(), IMAGENET_MEAN, IMAGENET_STD)
-    return normalise(image(), system.backbone.mean, system.backbone.std)
+    is_imagenet = system.config.imagenet_normalization
+    seen_by = IMAGENET if is_imagenet else system.backbone.normalisation
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (seen_by.unit_mean, seen_by.unit_std))
+    return (image() / 255 - mean) / std
 
 
 def _relation(

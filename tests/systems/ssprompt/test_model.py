@@ -335,7 +335,7 @@ def test_vocabularies_of_any_size(seem, words, pixels, geometries, count):
 def test_padding_is_the_mean_of_the_model(seem):
     """Pixels of padding are zero once normalised, as in the official code."""
     system = build_system("seem", seem)
-    assert seem.normalise(torch.tensor(system.padding).view(1, 3, 1, 1)).abs().max() == 0
+    assert seem.normalisation.apply(torch.tensor(system.padding).view(1, 3, 1, 1)).abs().max() == 0
 
 
 # -- learning -------------------------------------------------------------------------------------

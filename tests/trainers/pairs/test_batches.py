@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from segtune.backbones.clip.model import CLIP_MEAN, CLIP_STD
 from segtune.errors import SegtuneError
+from segtune.ops.normalisation import CLIP
 from segtune.trainers.pairs.batches import Augment, Batches
 from segtune.trainers.pairs.regions import Region
 
@@ -36,8 +36,7 @@ def _batches(*, size=4, seed=0, released=False, augment=None) -> Batches:
         [index % 3 for index in range(11)],
         size=size,
         augment=augment or Augment(),
-        mean=CLIP_MEAN,
-        std=CLIP_STD,
+        normalisation=CLIP,
         fill_color=PAINT,
         seed=seed,
     )
@@ -106,17 +105,15 @@ def test_masks_of_released_crops_are_found_by_colour():
     exact = _batches(released=True, augment=NO_CROP)(0)
     for picture, mask in zip(exact.pixels, exact.masks, strict=True):
         assert mask.sum() == 12 * 14 or mask.sum() % 14 == 0
-        stored = (picture * torch.tensor(CLIP_STD)[:, None, None]) + torch.tensor(CLIP_MEAN)[
-            :, None, None
-        ]
-        paint = torch.tensor(PAINT)[:, None, None] / 255
-        outside = (stored - paint).abs().amax(0) < 1e-4
+        mean, std = CLIP.tensors(picture)
+        paint = torch.tensor(PAINT)[:, None, None]
+        outside = (picture * std + mean - paint).abs().amax(0) < 0.02
         assert torch.equal(outside, ~mask)
     cropped = _batches(released=True, augment=Augment(scale=(0.9, 0.9)))(0)
     grown = 0
     for picture, mask in zip(cropped.pixels, cropped.masks, strict=True):
-        red = picture[0] * CLIP_STD[0] + CLIP_MEAN[0]
-        grown += int((mask & (red < 130 / 255)).sum())  # blended pixels count as the region
+        red = picture[0] * CLIP.std[0] + CLIP.mean[0]
+        grown += int((mask & (red < 130)).sum())  # blended pixels count as the region
     assert grown > 0
 
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from segtune.backbones.clip.model import CLIP_MEAN, CLIP_STD
 from segtune.data.pairs import Pair, encode_rle, write_pairs
 from segtune.data.samples import IndexedDataset, Record
 from segtune.errors import DataError
+from segtune.ops.normalisation import CLIP
 from segtune.ops.regions.cut import cut_regions
 from segtune.ops.regions.recipes import RegionConfig
 from segtune.trainers.pairs import regions as module
@@ -40,7 +40,7 @@ def _dataset() -> IndexedDataset:
 
 def _pair_regions(pairs, **changes) -> PairRegions:
     config = RegionConfig(size=SIDE)
-    return PairRegions(pairs, config, mean=CLIP_MEAN, std=CLIP_STD, **changes)
+    return PairRegions(pairs, config, normalisation=CLIP, **changes)
 
 
 def test_labelled_regions_and_their_names():
@@ -67,7 +67,7 @@ def test_a_pair_shows_its_region():
         image = torch.from_numpy(sample.pixels()).permute(2, 0, 1).float()
         mask = torch.from_numpy(pair.mask())[None]
         config = RegionConfig(size=SIDE)
-        cut = cut_regions(image, mask, config, mean=CLIP_MEAN, std=CLIP_STD)
+        cut = cut_regions(image, mask, config, normalisation=CLIP)
         torch.testing.assert_close(regions[index].pixels, cut.pixels[0].half())
         assert torch.equal(regions[index].mask, cut.masks[0] > 0)
     assert len(regions) == 5

@@ -24,8 +24,10 @@ from segtune.backbones.clip.keys import (
     clip_from_official,
 )
 from segtune.backbones.clip.masked import check_prompts
-from segtune.backbones.clip.model import CLIP_MEAN, CLIP_STD, ClipVit
+from segtune.backbones.clip.model import ClipVit
+from segtune.backbones.reading.preprocessing import stated_normalisation
 from segtune.errors import WeightsError
+from segtune.ops.normalisation import CLIP, Normalisation
 from segtune.storage.weights import load_tokenizer, read_state
 
 
@@ -49,13 +51,11 @@ def load_clip(
         file = path / "pytorch_model.bin"
     model = CLIPModel(config)
     _load_strictly(model, {key: v.float() for key, v in read_state(file).items()}, path.name)
-    mean, std = _normalisation(path)
     return ClipVit(
         model,
         load_tokenizer(tokenizer or path),
         name=card.name if card else path.name,
-        mean=mean,
-        std=std,
+        normalisation=stated_normalisation(path) or CLIP,
         dense_size=card.dense_size if card else None,
     )
 
@@ -77,8 +77,9 @@ def load_open_clip(path: Path, *, tokenizer: str | Path | None = None) -> ClipVi
         vision_heads=vision["width"] // head_width if "width" in vision else None,
         text_heads=model.get("text_cfg", {}).get("heads"),
         tokenizer=load_tokenizer(tokenizer or path),
-        mean=tuple(preprocess.get("mean", CLIP_MEAN)),
-        std=tuple(preprocess.get("std", CLIP_STD)),
+        normalisation=Normalisation.of_unit(
+            preprocess.get("mean", CLIP.unit_mean), preprocess.get("std", CLIP.unit_std)
+        ),
     )
 
 
@@ -90,8 +91,7 @@ def clip_vit_from_official(
     vision_heads: int | None = None,
     text_heads: int | None = None,
     tokenizer: Any | None = None,
-    mean: tuple[float, ...] = CLIP_MEAN,
-    std: tuple[float, ...] = CLIP_STD,
+    normalisation: Normalisation = CLIP,
 ) -> ClipVit:
     """Returns a frozen CLIP from a state dict in the OpenAI layout; either tower may be missing.
 
@@ -120,7 +120,7 @@ def clip_vit_from_official(
     converted.setdefault("logit_scale", torch.tensor(100.0).log())
     _load_strictly(model, converted, name)
     prompts = state[MASK_PROMPTS].float() if MASK_PROMPTS in state else None
-    clip = ClipVit(model, tokenizer, name=name, mean=mean, std=std, mask_prompts=prompts)
+    clip = ClipVit(model, tokenizer, name=name, normalisation=normalisation, mask_prompts=prompts)
     if prompts is not None:
         check_prompts(clip, prompts)
     return clip
@@ -154,15 +154,6 @@ def _load_strictly(model: CLIPModel, state: Mapping[str, Tensor], name: str) -> 
     model.load_state_dict(dict(state))
 
 
-def _normalisation(path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    file = path / "preprocessor_config.json"
-    if not file.is_file():
-        return CLIP_MEAN, CLIP_STD
-    values = json.loads(file.read_text())
-    mean, std = values.get("image_mean", CLIP_MEAN), values.get("image_std", CLIP_STD)
-    return tuple(mean), tuple(std)
-
-
 def save_clip_vit(clip: ClipVit, folder: Path | str) -> Path:
     """Writes config, weights in full precision, tokenizer and normalisation; returns the folder.
 
@@ -182,8 +173,8 @@ def save_clip_vit(clip: ClipVit, folder: Path | str) -> Path:
         "image_processor_type": "CLIPImageProcessor",
         "size": {"shortest_edge": side},
         "crop_size": {"height": side, "width": side},
-        "image_mean": list(clip.mean),
-        "image_std": list(clip.std),
+        "image_mean": list(clip.normalisation.unit_mean),
+        "image_std": list(clip.normalisation.unit_std),
         "resample": 3,
     }
     text = json.dumps(preprocessing, indent=2) + "\n"

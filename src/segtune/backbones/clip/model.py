@@ -21,9 +21,7 @@ from transformers import CLIPModel
 
 from segtune.backbones.base import fingerprint_of
 from segtune.errors import SegtuneError, WeightsError
-
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+from segtune.ops.normalisation import CLIP, Normalisation
 
 KeysValues = tuple[Tensor, Tensor]
 
@@ -33,7 +31,7 @@ class ClipVit(nn.Module):
 
     Attributes:
         name: what tables and files call it.
-        mean, std: per RGB channel, 0..1, of the image normalisation it was trained with.
+        normalisation: of the images that it was trained with.
         dense_size: shorter side in pixels at which it is best used for dense prediction.
         patch_size, width, joint_width, num_layers: sizes of the image tower.
         mask_prompts: (D, N, d) mask prompts that came with the weights, for
@@ -59,8 +57,7 @@ class ClipVit(nn.Module):
         tokenizer: Any | None = None,
         *,
         name: str = "clip",
-        mean: Sequence[float] = CLIP_MEAN,
-        std: Sequence[float] = CLIP_STD,
+        normalisation: Normalisation = CLIP,
         dense_size: int | None = None,
         mask_prompts: Tensor | None = None,
     ) -> None:
@@ -70,7 +67,7 @@ class ClipVit(nn.Module):
         self.model: Any = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.name = name
-        self.mean, self.std = tuple(mean), tuple(std)
+        self.normalisation = normalisation
         vision: Any = model.config.vision_config
         self.patch_size: int = int(vision.patch_size)
         self.width: int = vision.hidden_size

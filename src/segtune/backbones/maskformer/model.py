@@ -25,9 +25,8 @@ from segtune.backbones.encoders.resnet import ResNet, ResNetConfig
 from segtune.backbones.encoders.swin import Swin, SwinConfig
 from segtune.backbones.two_stage.proposals import Proposals
 from segtune.errors import SegtuneError
+from segtune.ops.normalisation import IMAGENET
 
-MEAN = (123.675, 116.28, 103.53)
-STD = (58.395, 57.12, 57.375)
 SCALE = 100.0
 """One over the temperature of all three systems."""
 
@@ -103,7 +102,7 @@ class MaskFormer(nn.Module):
     """
 
     stride = 32
-    padding = MEAN
+    padding = IMAGENET.mean
 
     def __init__(
         self, config: MaskFormerConfig, *, name: str = "maskformer", dense_size: int = 640
@@ -163,8 +162,7 @@ class MaskFormer(nn.Module):
         Returns:
             The coarsest map (B, C, H / 32, W / 32), and mask features (B, M, H / 4, W / 4).
         """
-        mean, std = (pixels.new_tensor(values).view(3, 1, 1) for values in (MEAN, STD))
-        maps = self.image_encoder(((pixels - mean) / std).to(self.no_object.dtype))
+        maps = self.image_encoder(IMAGENET.apply(pixels).to(self.no_object.dtype))
         return maps[-1], self.pixel_decoder(maps)
 
     def decode(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -51,17 +50,6 @@ def read_pretrained(path: Path, model_class: Any) -> Any:
             f"missing {missing or 'nothing'}, unexpected {extra or 'nothing'}"
         )
     return model
-
-
-def stated_normalisation(path: Path) -> dict[str, tuple[float, ...]]:
-    """Returns mean and std where the folder states them; else nothing, for the defaults."""
-    for name in ("preprocessor_config.json", "processor_config.json"):
-        if (path / name).is_file():
-            values = json.loads((path / name).read_text())
-            values = values.get("image_processor", values)
-            if "image_mean" in values and "image_std" in values:
-                return {"mean": tuple(values["image_mean"]), "std": tuple(values["image_std"])}
-    return {}
 
 
 def download(name: str, *, example: str, weights: str = "*.safetensors") -> Path:

@@ -13,10 +13,12 @@ import torch
 from transformers import Sam2Model, Sam3Model, SamModel
 
 from segtune.backbones.hub import default_device
-from segtune.backbones.reading.hf_files import download, read_pretrained, stated_normalisation
+from segtune.backbones.reading.hf_files import download, read_pretrained
+from segtune.backbones.reading.preprocessing import stated_normalisation
 from segtune.backbones.sam.model import Sam
 from segtune.backbones.sam.sam3 import Sam3
 from segtune.errors import WeightsError
+from segtune.ops.normalisation import HALF, IMAGENET_BY_UNIT
 from segtune.storage.weights import load_tokenizer
 
 CLASSES: dict[str, Any] = {
@@ -61,10 +63,12 @@ def load_sam(
         )
     model = read_pretrained(path, CLASSES[kind])
     title = str(name) if not Path(name).is_dir() else path.name
-    settings = stated_normalisation(path)
+    stated = stated_normalisation(path)
     sam: Sam | Sam3
     if isinstance(model, Sam3Model):
-        sam = Sam3(model, load_tokenizer(tokenizer or path), name=title, **settings)
+        sam = Sam3(
+            model, load_tokenizer(tokenizer or path), name=title, normalisation=stated or HALF
+        )
     else:
-        sam = Sam(model, name=title, **settings)
+        sam = Sam(model, name=title, normalisation=stated or IMAGENET_BY_UNIT)
     return sam.to(device or default_device())

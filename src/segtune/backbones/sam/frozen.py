@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from segtune.backbones.base import fingerprint_of
 from segtune.errors import SegtuneError
+from segtune.ops.normalisation import Normalisation
 from segtune.types import Geometry
 
 
@@ -19,7 +20,7 @@ class FrozenSam(nn.Module):
 
     Attributes:
         name: what tables and files call it.
-        mean, std: per RGB channel, 0..1, of the image normalisation it was trained with.
+        normalisation: of the images that it was trained with.
         input_size: side of the square model input in pixels.
         keeps_ratio: whether images are padded to the square (SAM) or squashed (SAM 2 and 3).
     """
@@ -29,15 +30,14 @@ class FrozenSam(nn.Module):
         model: nn.Module,
         *,
         name: str,
-        mean: tuple[float, ...],
-        std: tuple[float, ...],
+        normalisation: Normalisation,
         input_size: int,
         keeps_ratio: bool,
     ) -> None:
         super().__init__()
         self.model: Any = model.eval().requires_grad_(False)
         self.name = name
-        self.mean, self.std = mean, std
+        self.normalisation = normalisation
         self.input_size, self.keeps_ratio = input_size, keeps_ratio
 
     def train(self, mode: bool = True) -> FrozenSam:
@@ -87,8 +87,7 @@ class FrozenSam(nn.Module):
             images = F.interpolate(
                 images, geometry.resized_size, mode="bilinear", align_corners=False, antialias=True
             )
-        mean, std = (images.new_tensor(v)[:, None, None] for v in (self.mean, self.std))
-        images = (images / 255 - mean) / std
+        images = self.normalisation.apply(images)
         bottom = self.input_size - images.shape[-2]
         right = self.input_size - images.shape[-1]
         return F.pad(images, (0, right, 0, bottom)).to(self.model.dtype)

@@ -27,10 +27,8 @@ from transformers import Sam2Model, SamModel
 from segtune.backbones.sam.frozen import FrozenSam
 from segtune.errors import SegtuneError
 from segtune.ops.boxes import mask_nms
+from segtune.ops.normalisation import IMAGENET_BY_UNIT, Normalisation
 from segtune.types import Geometry
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
@@ -78,15 +76,13 @@ class Sam(FrozenSam):
         model: SamModel | Sam2Model,
         *,
         name: str = "sam",
-        mean: tuple[float, ...] = IMAGENET_MEAN,
-        std: tuple[float, ...] = IMAGENET_STD,
+        normalisation: Normalisation = IMAGENET_BY_UNIT,
     ) -> None:
         settings: Any = model.config.prompt_encoder_config
         super().__init__(
             model,
             name=name,
-            mean=mean,
-            std=std,
+            normalisation=normalisation,
             input_size=settings.image_size,
             keeps_ratio=isinstance(model, SamModel),
         )

@@ -46,8 +46,7 @@ class SamProposals(nn.Module):
     @property
     def padding(self) -> tuple[float, float, float]:
         """The mean colour, 0..255."""
-        red, green, blue = (255 * value for value in self.sam.mean)
-        return (red, green, blue)
+        return self.sam.normalisation.mean
 
     @property
     def device(self) -> torch.device:

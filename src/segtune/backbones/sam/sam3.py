@@ -30,8 +30,7 @@ from transformers.models.sam3.modeling_sam3 import Sam3VisionEncoderOutput
 from segtune.backbones.sam.frozen import FrozenSam
 from segtune.errors import SegtuneError, WeightsError
 from segtune.ops.boxes import roi_align
-
-SAM3_MEAN = SAM3_STD = (0.5, 0.5, 0.5)
+from segtune.ops.normalisation import HALF, Normalisation
 
 
 @dataclass(frozen=True)
@@ -97,12 +96,15 @@ class Sam3(FrozenSam):
         tokenizer: Any | None = None,
         *,
         name: str = "sam3",
-        mean: tuple[float, ...] = SAM3_MEAN,
-        std: tuple[float, ...] = SAM3_STD,
+        normalisation: Normalisation = HALF,
     ) -> None:
         config: Any = model.config
         super().__init__(
-            model, name=name, mean=mean, std=std, input_size=config.image_size, keeps_ratio=False
+            model,
+            name=name,
+            normalisation=normalisation,
+            input_size=config.image_size,
+            keeps_ratio=False,
         )
         self.tokenizer = tokenizer
         self.width: int = config.detr_encoder_config.hidden_size

@@ -6,7 +6,7 @@ Folders hold `model.safetensors` under the official names, so both go through on
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,9 @@ from segtune.backbones.seem.keys import (
     text_from_official,
     text_to_official,
 )
-from segtune.backbones.seem.model import SEEM_MEAN, SEEM_STD, Seem
+from segtune.backbones.seem.model import Seem
 from segtune.errors import WeightsError
+from segtune.ops.normalisation import IMAGENET, Normalisation
 from segtune.storage.weights import load_tokenizer, read_state
 
 MODEL_TYPE = "seem"
@@ -53,8 +54,7 @@ def seem_from_official(
     groups: int = 32,
     tokenizer: Any | None = None,
     name: str = "seem",
-    mean: Sequence[float] = SEEM_MEAN,
-    std: Sequence[float] = SEEM_STD,
+    normalisation: Normalisation = IMAGENET,
     dense_size: int = 640,
 ) -> Seem:
     """Returns a frozen model from a state dict in the official layout of SEEM or X-Decoder.
@@ -74,7 +74,7 @@ def seem_from_official(
         WeightsError: something is missing, left over, or of another shape.
     """
     config = seem_config_from(state, num_heads=num_heads, text_heads=text_heads, groups=groups)
-    seem = Seem(config, tokenizer, name=name, mean=mean, std=std, dense_size=dense_size)
+    seem = Seem(config, tokenizer, name=name, normalisation=normalisation, dense_size=dense_size)
     load_official(seem, state)
     return seem
 
@@ -104,8 +104,9 @@ def load_seem(path: Path | str, *, tokenizer: str | Path | None = None) -> Seem:
         SeemConfig.from_dict(settings["sizes"]),
         load_tokenizer(tokenizer or path),
         name=settings.get("name", path.name),
-        mean=settings.get("mean", SEEM_MEAN),
-        std=settings.get("std", SEEM_STD),
+        normalisation=Normalisation(
+            tuple(settings.get("mean", IMAGENET.mean)), tuple(settings.get("std", IMAGENET.std))
+        ),
         dense_size=settings.get("dense_size", 640),
     )
     load_official(seem, read_state(path / "model.safetensors"))
@@ -127,8 +128,8 @@ def save_seem(seem: Seem, folder: Path, *, half: bool = False) -> Path:
     settings: dict[str, Any] = {
         "model_type": MODEL_TYPE,
         "name": seem.name,
-        "mean": list(seem.mean),
-        "std": list(seem.std),
+        "mean": list(seem.normalisation.mean),
+        "std": list(seem.normalisation.std),
         "dense_size": seem.dense_size,
         "sizes": seem.config.to_dict(),
     }

@@ -30,9 +30,7 @@ from segtune.backbones.seem.config import SeemConfig
 from segtune.backbones.seem.point_prompts import PointPrompts, answer_points, boxes_to_points
 from segtune.backbones.seem.text import SeemText, SeemTextConfig
 from segtune.errors import SegtuneError, WeightsError
-
-SEEM_MEAN = (123.675, 116.28, 103.53)
-SEEM_STD = (58.395, 57.12, 57.375)
+from segtune.ops.normalisation import IMAGENET, Normalisation
 
 
 class Seem(nn.Module):
@@ -43,7 +41,7 @@ class Seem(nn.Module):
         name: what tables and files call it.
         image_encoder, pixel_decoder, decoder, text: its parts.
         points: samples point prompts; None for X-Decoder.
-        mean, std: per RGB channel, on the scale 0..255.
+        normalisation: of the images that it was trained with.
         patch_size: both sides of an input are padded to multiples of this many pixels.
         joint_width: k.
         dense_size: shorter side in pixels at which it is best used for dense prediction.
@@ -73,15 +71,14 @@ class Seem(nn.Module):
         tokenizer: Any | None = None,
         *,
         name: str = "seem",
-        mean: Sequence[float] = SEEM_MEAN,
-        std: Sequence[float] = SEEM_STD,
+        normalisation: Normalisation = IMAGENET,
         dense_size: int = 640,
     ) -> None:
         super().__init__()
         self.config = config
         self.tokenizer = tokenizer
         self.name = name
-        self.mean, self.std = tuple(mean), tuple(std)
+        self.normalisation = normalisation
         self.dense_size = dense_size
         self.patch_size = 32
         self.joint_width = config.text.joint_width
@@ -130,11 +127,6 @@ class Seem(nn.Module):
 
     # -- image ------------------------------------------------------------------------------
 
-    def normalise(self, pixels: Tensor) -> Tensor:
-        """Returns (B, 3, H, W) RGB pixels 0..255 with mean 0 and deviation 1 per channel."""
-        mean, std = (pixels.new_tensor(v).view(3, 1, 1) for v in (self.mean, self.std))
-        return (pixels - mean) / std
-
     def features(
         self, pixels: Tensor, *, sizes: Sequence[tuple[int, int]] | None = None
     ) -> tuple[list[Tensor], Tensor]:
@@ -152,7 +144,7 @@ class Seem(nn.Module):
             Three (B, D, h, w), coarse to fine, strides 32, 16, 8; and (B, M, h, w) at stride 4.
         """
         height, width = pixels.shape[-2:]
-        x = self.normalise(pixels.to(self.decoder.query_content.dtype))
+        x = self.normalisation.apply(pixels.to(self.decoder.query_content.dtype))
         x = F.pad(x, (0, -width % self.patch_size, 0, -height % self.patch_size))
         for image, (h, w) in zip(x, sizes or (), strict=bool(sizes)):
             image[:, h:] = 0

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from segtune.backbones.base import fingerprint_of
-from segtune.backbones.cards import IMAGENET_MEAN, IMAGENET_STD
 from segtune.backbones.two_stage.proposals import Proposals
+from segtune.ops.normalisation import IMAGENET_BY_UNIT, Normalisation
 
 
 class HfProposals(nn.Module):
@@ -23,7 +23,7 @@ class HfProposals(nn.Module):
     Args:
         model: `MaskFormerForInstanceSegmentation` or `Mask2FormerForUniversalSegmentation`.
         name: of the weights.
-        mean, std: of the input, per channel, for values 0..1.
+        normalisation: of the images that it was trained with.
 
     Example:
         >>> import torch
@@ -44,12 +44,11 @@ class HfProposals(nn.Module):
         model: nn.Module,
         *,
         name: str = "maskformer",
-        mean: tuple[float, ...] = IMAGENET_MEAN,
-        std: tuple[float, ...] = IMAGENET_STD,
+        normalisation: Normalisation = IMAGENET_BY_UNIT,
     ) -> None:
         super().__init__()
         self.model: Any = model.eval().requires_grad_(False)
-        self.name, self.mean, self.std = name, mean, std
+        self.name, self.normalisation = name, normalisation
 
     def train(self, mode: bool = True) -> HfProposals:
         """Stays in evaluation mode: frozen means frozen."""
@@ -58,8 +57,7 @@ class HfProposals(nn.Module):
     @property
     def padding(self) -> tuple[float, float, float]:
         """The mean colour, 0..255."""
-        red, green, blue = (255 * value for value in self.mean)
-        return (red, green, blue)
+        return self.normalisation.mean
 
     @property
     def device(self) -> torch.device:
@@ -77,7 +75,7 @@ class HfProposals(nn.Module):
 
         Objectness is 1 - p("no object"), the last class of the model.
         """
-        mean, std = (pixels.new_tensor(v)[:, None, None] for v in (self.mean, self.std))
-        output = self.model(pixel_values=((pixels / 255 - mean) / std).to(self.model.dtype))
+        images = self.normalisation.apply(pixels).to(self.model.dtype)
+        output = self.model(pixel_values=images)
         nothing = output.class_queries_logits.float().softmax(-1)[..., -1]
         return Proposals(output.masks_queries_logits.float(), objectness=1 - nothing)

@@ -12,12 +12,14 @@ from segtune.backbones.cards import CARDS
 from segtune.backbones.hub import default_device
 from segtune.backbones.maskformer.files import MODEL_TYPE, load_maskformer
 from segtune.backbones.maskformer.model import MaskFormer
-from segtune.backbones.reading.hf_files import download, read_pretrained, stated_normalisation
+from segtune.backbones.reading.hf_files import download, read_pretrained
+from segtune.backbones.reading.preprocessing import stated_normalisation
 from segtune.backbones.sam.files import load_sam
 from segtune.backbones.sam.model import Sam
 from segtune.backbones.sam.proposals import SamProposals
 from segtune.backbones.two_stage.hf_proposals import HfProposals
 from segtune.errors import WeightsError
+from segtune.ops.normalisation import IMAGENET_BY_UNIT
 
 CLASSES = {
     "maskformer": MaskFormerForInstanceSegmentation,
@@ -69,5 +71,7 @@ def _from_folder(path: Path, *, title: str) -> MaskFormer | HfProposals | SamPro
         expected = ", ".join((MODEL_TYPE, *CLASSES, *SAM_TYPES))
         raise WeightsError(f"{path} is a {kind!r} model; masks come from one of: {expected}")
     return HfProposals(
-        read_pretrained(path, CLASSES[kind]), name=title, **stated_normalisation(path)
+        read_pretrained(path, CLASSES[kind]),
+        name=title,
+        normalisation=stated_normalisation(path) or IMAGENET_BY_UNIT,
     )

@@ -11,12 +11,12 @@ Shape letters: Q masks, R regions, S side of a region, H W image.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from segtune.ops.normalisation import Normalisation
 from segtune.ops.regions.kernels import cut_one_by_one, cut_together, painted, resized
 from segtune.ops.regions.recipes import OVSEG, RegionConfig
 from segtune.ops.resize import bilinear
@@ -48,8 +48,7 @@ def cut_regions(
     mask_probs: Tensor,
     config: RegionConfig = OVSEG,
     *,
-    mean: Sequence[float],
-    std: Sequence[float],
+    normalisation: Normalisation,
 ) -> Regions:
     """Returns the regions of an image.
 
@@ -58,14 +57,15 @@ def cut_regions(
     Args:
         image: (3, H, W) float RGB, 0..255.
         mask_probs: (Q, H, W), 0..1, bool or float; Q may be 0.
-        mean, std: per RGB channel, 0..1, as `ClipVit` has them.
+        normalisation: of the CLIP that looks at the regions.
 
     Example:
         >>> import torch
+        >>> from segtune.ops.normalisation import CLIP
         >>> mask = torch.zeros(2, 8, 10, dtype=torch.bool)
         >>> mask[1, 2:5, 3:9] = True
         >>> config = RegionConfig(size=4)
-        >>> cut = cut_regions(torch.ones(3, 8, 10), mask, config, mean=[0.5] * 3, std=[0.2] * 3)
+        >>> cut = cut_regions(torch.ones(3, 8, 10), mask, config, normalisation=CLIP)
         >>> cut.valid.tolist(), cut.boxes_px.tolist(), tuple(cut.pixels.shape)
         ([False, True], [[3, 2, 9, 5]], (1, 3, 4, 4))
     """
@@ -73,9 +73,9 @@ def cut_regions(
     valid = rows.any(1) | (config.empty == "full_image")
     if not bool(valid.all()):
         mask_probs, rows = mask_probs[valid], rows[valid]
-    normal, shift = (255 * image.new_tensor(values)[:, None, None] for values in (std, mean))
-    picture = (image - shift) / normal
-    paint = (_fill(image, config, shift) - shift) / normal  # (3, 1, 1)
+    mean, std = normalisation.tensors(image)
+    picture = (image - mean) / std
+    paint = (_fill(image, config, mean) - mean) / std  # (3, 1, 1)
     size = (image.shape[1], image.shape[2])
     if config.style == "mask":
         boxes = _whole(len(rows), size, image.device)

@@ -113,7 +113,7 @@ class RegionReader:
 
     def cut(self, image: Tensor, probs: Tensor) -> Regions:
         """Returns the regions of masks (R, H, W) on an image (3, H, W) as CLIP wants them."""
-        return cut_regions(image, probs, self.recipe, mean=self.clip.mean, std=self.clip.std)
+        return cut_regions(image, probs, self.recipe, normalisation=self.clip.normalisation)
 
     def clip_pass(self, regions: Regions, prompts: Tensor | None) -> Tensor:
         """Returns (R, k) embeddings, unit length."""
@@ -134,8 +134,8 @@ class RegionReader:
         height, width = geometry.resized_size
         if self.config.regions != "zegformer":
             return pixels[:, :height, :width], probs[:, :height, :width]
-        image = 255 * pixels.new_tensor(self.clip.mean)[:, None, None].expand_as(pixels)
-        image = image.clone()
+        mean, _ = self.clip.normalisation.tensors(pixels)
+        image = mean.expand_as(pixels).clone()
         image[:, :height, :width] = pixels[:, :height, :width]
         return image, probs
 

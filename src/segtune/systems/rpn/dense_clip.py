@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from segtune.backbones.clip.model import ClipVit
 from segtune.errors import SegtuneError
 from segtune.systems.base import System, Targets, Words
-from segtune.systems.rpn.encoder import as_picture, normalise
+from segtune.systems.rpn.encoder import as_picture
 from segtune.types import Features, Geometry, MaskPrediction
 
 
@@ -50,7 +50,7 @@ class DenseClip(System):
         """Returns patch embeddings in the joint space, of (B, 3, H, W) pixels 0..255."""
         clip = self.backbone
         grid = clip.grid(*pixels.shape[-2:])
-        tokens = clip.embed(normalise(pixels, clip.mean, clip.std))
+        tokens = clip.embed(clip.normalisation.apply(pixels.float()))
         last = clip.num_layers - 1
         for index in range(last):
             tokens = clip.block(index, tokens)

@@ -216,11 +216,3 @@ class PromptedEncoder:
 def as_picture(patches: Tensor, grid: tuple[int, int]) -> Tensor:
     """Returns (B, c, h, w) of patch rows (B, N, c)."""
     return patches.mT.unflatten(2, grid)
-
-
-def normalise(pixels: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """Returns (B, 3, H, W) pixels 0..255 as the model wants them; mean and std are 0..1."""
-    shape = (1, 3, 1, 1)
-    mean_t = torch.tensor(mean, device=pixels.device).view(shape)
-    std_t = torch.tensor(std, device=pixels.device).view(shape)
-    return (pixels.float() / 255 - mean_t) / std_t

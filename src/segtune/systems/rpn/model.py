@@ -15,15 +15,13 @@ from torch import Tensor
 
 from segtune.backbones.clip.model import ClipVit
 from segtune.ops.labels import PSEUDO, fill_pseudo_labels
+from segtune.ops.normalisation import IMAGENET_BY_UNIT
 from segtune.systems.base import System, Targets, Words
 from segtune.systems.rpn.config import RPNConfig
-from segtune.systems.rpn.encoder import Encoded, PromptedEncoder, as_picture, normalise
+from segtune.systems.rpn.encoder import Encoded, PromptedEncoder, as_picture
 from segtune.systems.rpn.loss import sigmoid_loss, softmax_loss
 from segtune.systems.rpn.prompts import LearnedPrompts
 from segtune.types import Features, Geometry, MaskPrediction
-
-IMAGENET_MEAN = (123.675 / 255, 116.28 / 255, 103.53 / 255)
-IMAGENET_STD = (58.395 / 255, 57.12 / 255, 57.375 / 255)
 
 
 class PromptedClip(System):
@@ -70,11 +68,10 @@ class PromptedClip(System):
 
     def encode(self, pixels: Tensor) -> Features:
         """Returns the tokens that enter the first prompted layer, of (B, 3, H, W) pixels 0..255."""
+        seen_by = self.backbone.normalisation
         if self.config.imagenet_normalization:
-            pixels = normalise(pixels, IMAGENET_MEAN, IMAGENET_STD)
-        else:
-            pixels = normalise(pixels, self.backbone.mean, self.backbone.std)
-        return self.encode_normalised(pixels)
+            seen_by = IMAGENET_BY_UNIT
+        return self.encode_normalised(seen_by.apply(pixels.float()))
 
     def encode_normalised(self, pixels: Tensor) -> Features:
         """As `encode`, for pixels that are normalised already."""

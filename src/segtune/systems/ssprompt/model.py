@@ -90,8 +90,7 @@ class PromptedSeem(System):
     @property
     def padding(self) -> tuple[float, float, float]:
         """The mean colour of the model: zero once normalised, as in the official code."""
-        red, green, blue = self.backbone.mean
-        return (red, green, blue)
+        return self.backbone.normalisation.mean
 
     def _start_spatial(self, seed: int) -> None:
         if isinstance(self.prompts.spatial, SpatialPrompt):

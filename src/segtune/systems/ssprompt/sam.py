@@ -127,8 +127,7 @@ class PromptedSam(System):
     @property
     def padding(self) -> tuple[float, float, float]:
         """The mean colour, which is zero inside of the model."""
-        red, green, blue = (255 * value for value in self.backbone.mean)
-        return (red, green, blue)
+        return self.backbone.normalisation.mean
 
     def encode(self, pixels: Tensor) -> Features:
         """Returns the image features of (B, 3, H, W) pixels 0..255; no prompt touches them."""

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from segtune.errors import SegtuneError
+from segtune.ops.normalisation import Normalisation
 from segtune.trainers.pairs.regions import PairRegions
 
 TRIES = 10
@@ -87,8 +88,7 @@ class Batches:
         *,
         size: int,
         augment: Augment,
-        mean: Sequence[float],
-        std: Sequence[float],
+        normalisation: Normalisation,
         fill_color: tuple[int, int, int],
         seed: int,
     ) -> None:
@@ -96,7 +96,7 @@ class Batches:
         self.size = min(size, len(regions))
         self.steps_per_epoch = len(regions) // self.size
         self._text_ids = torch.as_tensor(list(text_ids))
-        self._mean, self._std = (torch.tensor(values)[:, None, None] for values in (mean, std))
+        self._normalisation = normalisation
         self._paint = torch.tensor(fill_color)[:, None, None]
         self._order: tuple[int, Tensor] | None = None
 
@@ -123,7 +123,7 @@ class Batches:
         if region.mask is not None:
             return pixels, _nearest(region.mask[y1:y2, x1:x2], side)
         stored = pixels.round().clamp(0, 255)  # the released code looks at 8-bit pictures
-        return (stored / 255 - self._mean) / self._std, (stored != self._paint).any(0)
+        return self._normalisation.apply(stored), (stored != self._paint).any(0)
 
 
 def _bicubic(picture: Tensor, side: int) -> Tensor:

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from segtune.data.pairs import Pair, encode_rle, read_pairs
 from segtune.data.regions import named_regions
 from segtune.errors import DataError
+from segtune.ops.normalisation import Normalisation
 from segtune.ops.regions.cut import cut_regions
 from segtune.ops.regions.recipes import RegionConfig
 from segtune.storage.images import read_image
@@ -102,7 +103,7 @@ class PairRegions:
     Args:
         pairs: of any number of images.
         config: how regions are cut; its size is that of the CLIP.
-        mean, std: of the CLIP, per RGB channel, 0..1.
+        normalisation: of the CLIP.
         folder: where relative paths of images start.
         dataset: has the images of pairs whose `image` is the id of a sample.
     """
@@ -112,13 +113,12 @@ class PairRegions:
         pairs: Sequence[Pair] | Sequence[Crop],
         config: RegionConfig,
         *,
-        mean: Sequence[float],
-        std: Sequence[float],
+        normalisation: Normalisation,
         folder: Path | None = None,
         dataset: Dataset | None = None,
     ) -> None:
         self.pairs, self.config = pairs, config
-        self._mean, self._std = mean, std
+        self._normalisation = normalisation
         self._folder, self._dataset = folder or Path(), dataset
         self._index: dict[str, int] = {}
         if dataset is not None:
@@ -150,7 +150,7 @@ class PairRegions:
         mask = torch.from_numpy(pair.mask())[None]
         image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).float()
         config = replace(self.config, empty="full_image")  # mined masks are not empty
-        cut = cut_regions(image, mask, config, mean=self._mean, std=self._std)
+        cut = cut_regions(image, mask, config, normalisation=self._normalisation)
         return Region(cut.pixels[0].half(), cut.masks[0] > 0)
 
     def _pixels(self, pair: Pair) -> np.ndarray:

@@ -98,8 +98,9 @@ def run(
     embeds = _encode(clip, [recipe.text_template.replace("{}", text) for text in texts])
     config = RegionConfig(size=clip.image_size, fill=recipe.fill)
     folder = Path(recipe.pairs).parent if recipe.pairs else None
-    mean, std = cast("Any", (clip.mean, clip.std))
-    regions = PairRegions(pairs, config, mean=mean, std=std, folder=folder, dataset=dataset)
+    regions = PairRegions(
+        pairs, config, normalisation=clip.normalisation, folder=folder, dataset=dataset
+    )
     rows = {text: row for row, text in enumerate(texts)}
     text_ids = [rows[pair.text] for pair in pairs]
     scored = _Scored(recipe, progress)
@@ -121,8 +122,7 @@ def run(
             text_ids,
             size=stage.batch,
             augment=Augment(recipe.scale, recipe.ratio),
-            mean=mean,
-            std=std,
+            normalisation=clip.normalisation,
             fill_color=recipe.mask_from_fill_color,
             seed=recipe.seed,
         )

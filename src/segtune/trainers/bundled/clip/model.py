@@ -20,10 +20,8 @@ import torch
 from torch import Tensor
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
+from segtune.ops.normalisation import CLIP
 from segtune.trainers.bundled.clip.recipe import ClipRecipe
-
-IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)
-IMAGE_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 def build_clip(recipe: ClipRecipe, *, tokenizer: CLIPTokenizer, seed: int) -> CLIPModel:
@@ -78,8 +76,7 @@ def sincos_positions(side: int, width: int, *, amplitude: float = 0.25) -> Tenso
 
 def normalize_images(images: Tensor) -> Tensor:
     """Returns (B, 3, H, W) float32 for the model, from (B, H, W, 3) uint8 RGB."""
-    mean, std = images.new_tensor([IMAGE_MEAN, IMAGE_STD], dtype=torch.float32)
-    return ((images.float() / 255 - mean) / std).permute(0, 3, 1, 2).contiguous()
+    return CLIP.apply(images.float().permute(0, 3, 1, 2)).contiguous()
 
 
 def encode_images(model: CLIPModel, pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -173,8 +170,8 @@ def _preprocessing(side: int) -> dict[str, object]:
         "do_rescale": True,
         "rescale_factor": 1 / 255,
         "do_normalize": True,
-        "image_mean": list(IMAGE_MEAN),
-        "image_std": list(IMAGE_STD),
+        "image_mean": list(CLIP.unit_mean),
+        "image_std": list(CLIP.unit_std),
         "do_convert_rgb": True,
         "resample": 3,
     }

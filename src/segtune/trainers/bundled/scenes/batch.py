@@ -12,6 +12,7 @@ from torch import Tensor
 from segtune.data.examples import Example, from_sample
 from segtune.data.transforms import Normalize, Pad, Pipeline, RandomCrop, RandomFlip, RandomScale
 from segtune.ops.mask_targets import MaskTargets, targets_from_semantic
+from segtune.ops.normalisation import Normalisation
 from segtune.types import IGNORE, Dataset
 
 GREY = 118.0
@@ -98,7 +99,7 @@ class Batches:
                 RandomScale(recipe.short_side, 4 * recipe.short_side, ratio=(low, high)),
                 RandomCrop(crop, largest_share=1),
                 RandomFlip(),
-                Normalize((GREY,) * 3, (1.0,) * 3),
+                Normalize(Normalisation((GREY,) * 3, (1.0,) * 3)),
                 Pad(crop),
             )
         )

@@ -1,0 +1,19 @@
+"""What the folder of a model says about the images that it wants."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from segtune.ops.normalisation import Normalisation
+
+
+def stated_normalisation(path: Path) -> Normalisation | None:
+    """Returns mean and deviation of the images where the folder states both; else None."""
+    for name in ("preprocessor_config.json", "processor_config.json"):
+        if (path / name).is_file():
+            values = json.loads((path / name).read_text())
+            values = values.get("image_processor", values)
+            if "image_mean" in values and "image_std" in values:
+                return Normalisation.of_unit(values["image_mean"], values["image_std"])
+    return None
