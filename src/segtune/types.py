@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 import numpy as np
 
 from segtune.errors import SegtuneError
+from segtune.storage.registry import resolve
 
 if TYPE_CHECKING:
     import torch
@@ -195,9 +196,7 @@ class Sample:
         """Returns the image as (H, W, 3) uint8 RGB, upright, reading the file where needed."""
         if isinstance(self.image, np.ndarray):
             return self.image
-        from segtune.data.images import read_image
-
-        return read_image(self.image)
+        return resolve("segtune.data.images:read_image")(self.image)
 
 
 @runtime_checkable
@@ -378,17 +377,18 @@ class Segmentation:
         ranked = sorted(pixels.items(), key=lambda item: -item[1])
         return {self.vocabulary.names[i]: count / area for i, count in ranked}
 
-    def save(self, path: Path | str) -> Path:
-        """Writes the result and returns the path: `.png` an index map, `.json` COCO annotations.
+    def save(
+        self, path: Path | str, *, format: str | None = None, image: np.ndarray | None = None
+    ) -> Path:
+        """Writes the result and returns the path.
 
-        Overlays are in `segtune.viz.overlay`, COCO panoptic in `segtune.data.formats`.
+        Args:
+            path: `.png` is an index map, `.json` COCO annotations.
+            format: another one of `segtune.export.sinks.SINKS`, such as "overlay" or "panoptic".
+            image: (H, W, 3) uint8 RGB, which an overlay is drawn over.
         """
-        from segtune.export.files import save
-
-        return save(self, Path(path))
+        return resolve("segtune.export.save:save")(self, Path(path), format=format, image=image)
 
     def to_supervision(self) -> Any:
         """Returns `supervision.Detections` of the segments, or of the classes of a label map."""
-        from segtune.export.supervision import to_supervision
-
-        return to_supervision(self)
+        return resolve("segtune.export.supervision:to_supervision")(self)

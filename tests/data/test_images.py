@@ -6,11 +6,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segtune.data.images import image_size, read_image, read_label_map, write_label_map
+from segtune.data.images import (
+    image_size,
+    read_image,
+    read_label_map,
+    write_image,
+    write_label_map,
+)
 from segtune.errors import DataError
 from tests.data.trees import SIZE, noise, save_image, save_map
 
 RED = np.full((2, 3, 3), (200, 0, 0), np.uint8)
+
+
+def test_written_images_can_be_read_again(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3)).astype(np.uint8)
+    write_image(tmp_path / "new" / "a.png", pixels)
+    np.testing.assert_array_equal(read_image(tmp_path / "new" / "a.png"), pixels)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp", ".webp", ".jpg"])

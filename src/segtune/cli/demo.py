@@ -20,7 +20,6 @@ import numpy as np
 
 from segtune.backbones.hub import DEFAULT_MODEL
 from segtune.cli.loading import file_size, first
-from segtune.cli.outputs import save_picture
 from segtune.cli.scoring import (
     base_retention,
     print_retention,
@@ -30,6 +29,7 @@ from segtune.cli.scoring import (
 )
 from segtune.cli.tables import percent, print_table
 from segtune.data.formats import open_dataset
+from segtune.data.images import write_image
 from segtune.eval.html import write_html
 from segtune.eval.report import Report, ReportRow
 from segtune.eval.retention import Retention
@@ -144,13 +144,13 @@ def _write_pictures(out: Path, zero_shot: ReportRow, fitted: ReportRow) -> None:
         for old in (out / folder).glob("jargon-*.png"):
             old.unlink()
     for before, after in zip(zero_shot.result.examples, fitted.result.examples, strict=True):
-        save_picture(out / "images" / f"{before.sample_id}.png", before.image)
+        write_image(out / "images" / f"{before.sample_id}.png", before.image)
         sheet = draw_comparison(
             before.image,
             {"truth": before.truth, "zero-shot": before.prediction, "fitted": after.prediction},
             notes={"zero-shot": f"{before.score:.0%}", "fitted": f"{after.score:.0%}"},
         )
-        save_picture(out / "overlays" / f"{before.sample_id}.png", sheet)
+        write_image(out / "overlays" / f"{before.sample_id}.png", sheet)
 
 
 def _write_report(

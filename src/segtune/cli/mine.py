@@ -18,10 +18,10 @@ from segtune.backbones.hub import load_backbone
 from segtune.backbones.two_stage.model import DENSE_SIZE
 from segtune.backbones.two_stage.proposal_files import load_proposals
 from segtune.cli.loading import file_size, first
-from segtune.cli.outputs import save_picture
 from segtune.cli.tables import percent, print_table
 from segtune.data.captioned import NO_CLASSES, Captioned, captions_by_id
 from segtune.data.formats import open_dataset
+from segtune.data.images import write_image
 from segtune.data.pairs import Pair
 from segtune.data.samples import IndexedDataset
 from segtune.engine.log import MiningLog
@@ -234,7 +234,7 @@ def _write_beside(
         temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
     if statistics.pairs:
         files.append(out.with_suffix(".png"))
-        save_picture(files[1], draw_pairs(list(_shown(log, statistics.pairs, dataset))))
+        write_image(files[1], draw_pairs(list(_shown(log, statistics.pairs, dataset))))
     return files
 
 

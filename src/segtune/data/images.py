@@ -62,6 +62,12 @@ def image_size(path: Path | str) -> tuple[int, int]:
         return (width, height) if sideways else (height, width)
 
 
+def write_image(path: Path | str, pixels: np.ndarray) -> None:
+    """Writes (H, W, 3) uint8 RGB in the format of the ending, such as .png."""
+    with atomic_write(path) as temporary:
+        Image.fromarray(pixels).save(temporary)
+
+
 def read_label_map(path: Path | str) -> np.ndarray:
     """Returns the raw values of an index map as (H, W) int32: 8-bit palette or grey, or 16-bit.
 
