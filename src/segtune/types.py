@@ -379,12 +379,17 @@ class Segmentation:
         ranked = sorted(pixels.items(), key=lambda item: -item[1])
         return {self.vocabulary.names[i]: count / area for i, count in ranked}
 
-    def save(self, path: Path | str) -> Path:
-        """Writes the result and returns the path: `.png` an index map, `.json` COCO annotations.
+    def save(
+        self, path: Path | str, *, format: str | None = None, image: np.ndarray | None = None
+    ) -> Path:
+        """Writes the result and returns the path.
 
-        Overlays are in `segtune.viz.overlay`, COCO panoptic in `segtune.data.formats`.
+        Args:
+            path: `.png` is an index map, `.json` COCO annotations.
+            format: another one of `segtune.export.sinks.SINKS`, such as "overlay" or "panoptic".
+            image: (H, W, 3) uint8 RGB, which an overlay is drawn over.
         """
-        return resolve("segtune.export.files:save")(self, Path(path))
+        return resolve("segtune.export.save:save")(self, Path(path), format=format, image=image)
 
     def to_supervision(self) -> Any:
         """Returns `supervision.Detections` of the segments, or of the classes of a label map."""

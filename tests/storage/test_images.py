@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from segtune.errors import DataError
-from segtune.storage.images import image_size, read_image
+from segtune.storage.images import image_size, read_image, write_image
 from tests.data.trees import SIZE, save_image, save_map
 
 RED = np.full((2, 3, 3), (200, 0, 0), np.uint8)
@@ -91,3 +91,9 @@ def test_read_image_refuses_what_does_not_fit_in_memory(
 def test_read_image_names_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"image .*no.png does not exist"):
         read_image(tmp_path / "no.png")
+
+
+def test_written_images_can_be_read_again(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3)).astype(np.uint8)
+    write_image(tmp_path / "new" / "a.png", pixels)
+    np.testing.assert_array_equal(read_image(tmp_path / "new" / "a.png"), pixels)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from segtune.types import Concept, Vocabulary
-from segtune.viz.palette import class_colors, palette
+from segtune.viz.palette import class_colors, coloured, palette
 
 
 @pytest.mark.parametrize("num_classes", [1, 2, 64, 65, 300, 1000])
@@ -34,3 +34,11 @@ def test_own_colours_win() -> None:
     assert colors[1].tolist() == [1, 2, 3]
     np.testing.assert_array_equal(colors[[0, 2]], palette(3)[[0, 2]])
     assert palette(3)[1].tolist() != [1, 2, 3]
+
+
+def test_a_coloured_vocabulary_has_the_same_colours() -> None:
+    words = Vocabulary((Concept("sky", color=(1, 2, 3)), Concept("sea")), name="both")
+    filled = coloured(words)
+    assert filled.name == "both"
+    assert [concept.color for concept in filled] == [tuple(c) for c in class_colors(words).tolist()]
+    assert filled.concepts[0] == words.concepts[0]

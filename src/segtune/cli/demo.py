@@ -20,7 +20,6 @@ import numpy as np
 
 from segtune.backbones.hub import DEFAULT_MODEL
 from segtune.cli.loading import file_size, first
-from segtune.cli.outputs import save_picture
 from segtune.cli.scoring import (
     base_retention,
     print_retention,
@@ -38,6 +37,7 @@ from segtune.fewshot.fit import default_config, fit
 from segtune.predict.segmenter import Segmenter, load
 from segtune.prompts import Prompts
 from segtune.storage.files import atomic_write
+from segtune.storage.images import write_image
 from segtune.systems import default_system
 from segtune.viz.panels import draw_comparison
 
@@ -144,13 +144,13 @@ def _write_pictures(out: Path, zero_shot: ReportRow, fitted: ReportRow) -> None:
         for old in (out / folder).glob("jargon-*.png"):
             old.unlink()
     for before, after in zip(zero_shot.result.examples, fitted.result.examples, strict=True):
-        save_picture(out / "images" / f"{before.sample_id}.png", before.image)
+        write_image(out / "images" / f"{before.sample_id}.png", before.image)
         sheet = draw_comparison(
             before.image,
             {"truth": before.truth, "zero-shot": before.prediction, "fitted": after.prediction},
             notes={"zero-shot": f"{before.score:.0%}", "fitted": f"{after.score:.0%}"},
         )
-        save_picture(out / "overlays" / f"{before.sample_id}.png", sheet)
+        write_image(out / "overlays" / f"{before.sample_id}.png", sheet)
 
 
 def _write_report(

@@ -18,7 +18,6 @@ from segtune.backbones.hub import load_backbone
 from segtune.backbones.two_stage.model import DENSE_SIZE
 from segtune.backbones.two_stage.proposal_files import load_proposals
 from segtune.cli.loading import file_size, first
-from segtune.cli.outputs import save_picture
 from segtune.cli.tables import percent, print_table
 from segtune.data.captioned import NO_CLASSES, Captioned, captions_by_id
 from segtune.data.formats import open_dataset, read_vocabulary
@@ -33,6 +32,7 @@ from segtune.engine.statistics import MineStatistics, statistics_of
 from segtune.errors import SegtuneError
 from segtune.ops.regions.recipes import OVSEG, RegionConfig
 from segtune.storage.files import atomic_write, cache_dir
+from segtune.storage.images import write_image
 from segtune.types import Dataset, Sample
 from segtune.viz.pairs import draw_pairs
 from segtune.vocabulary.nouns.base import NounExtractor
@@ -233,7 +233,7 @@ def _write_beside(
         temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
     if statistics.pairs:
         files.append(out.with_suffix(".png"))
-        save_picture(files[1], draw_pairs(list(_shown(log, statistics.pairs, dataset))))
+        write_image(files[1], draw_pairs(list(_shown(log, statistics.pairs, dataset))))
     return files
 
 

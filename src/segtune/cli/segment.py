@@ -11,11 +11,12 @@ from segtune.cli import clicks
 from segtune.cli.clicks import Pointing
 from segtune.cli.images import ImageFile, find_images
 from segtune.cli.loading import open_model, open_prompts, open_system, resolution_of
-from segtune.cli.outputs import choose_task, write_answers
+from segtune.cli.outputs import choose_task, image_refs
 from segtune.cli.segment_job import Job
 from segtune.cli.tables import percent, print_table
 from segtune.data.formats import read_vocabulary
 from segtune.errors import DataError, SegtuneError
+from segtune.export.folder import ResultFolder
 from segtune.predict.clicks import check_inside, read_boxes, read_clicks
 from segtune.predict.look import UNNAMED
 from segtune.predict.naming import DEFAULT_CLIP
@@ -68,20 +69,21 @@ def run(options: Namespace) -> int:
     )
     for problem in problems:
         job.fail(problem)
-    written = write_answers(
-        job.answers(images),
-        images,
+    with ResultFolder(
+        options.out,
+        vocabulary or UNNAMED,
         formats=formats,
-        folder=options.out,
-        vocabulary=vocabulary or UNNAMED,
+        images=image_refs(images),
         things_only=finds_masks,
-    )
+    ) as folder:
+        for answer in job.answers(images):
+            folder.add(answer.name, answer.pixels, answer.result)
     if job.masks is not None and job.num_images == 1 and job.last is not None:
         _print_masks(job.last)
     else:
         _print_classes(job)
     if job.num_done:
-        print(f"wrote {', '.join(map(str, written))}")
+        print(f"wrote {', '.join(map(str, folder.written))}")
     if job.num_failed:
         total = job.num_done + job.num_failed
         print(f"segtune: {job.num_failed} of {total} inputs could not be read", file=sys.stderr)

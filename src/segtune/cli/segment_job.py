@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from segtune.cli.clicks import Pointing
 from segtune.cli.images import ImageFile
-from segtune.cli.outputs import Answer
 from segtune.cli.tables import percent
 from segtune.data.masks_in import read_masks, without_empty
 from segtune.errors import DataError, SegtuneError
@@ -21,6 +21,15 @@ from segtune.prompts import Prompts
 from segtune.storage.images import read_image
 from segtune.systems.base import System
 from segtune.types import Resolution, Sample, Segmentation, Task, Vocabulary
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One segmented image: its name, its pixels (H, W, 3) uint8 and the result."""
+
+    name: str
+    pixels: np.ndarray
+    result: Segmentation
 
 
 @dataclass

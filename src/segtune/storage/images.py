@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from segtune.errors import DataError
+from segtune.storage.files import atomic_write
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".gif")
 SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
@@ -54,6 +55,12 @@ def image_size(path: Path | str) -> tuple[int, int]:
         width, height = image.size
         sideways = image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
         return (width, height) if sideways else (height, width)
+
+
+def write_image(path: Path | str, pixels: np.ndarray) -> None:
+    """Writes (H, W, 3) uint8 RGB in the format of the ending, such as .png."""
+    with atomic_write(path) as temporary:
+        Image.fromarray(pixels).save(temporary)
 
 
 @contextmanager

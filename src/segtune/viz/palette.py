@@ -8,6 +8,7 @@ chroma: black, white and greys stay free for lines, text and "no class".
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -47,6 +48,16 @@ def class_colors(vocabulary: Vocabulary) -> np.ndarray:
         if concept.color is not None:
             colors[i] = concept.color
     return colors
+
+
+def coloured(vocabulary: Vocabulary) -> Vocabulary:
+    """Returns the vocabulary with the colour of every concept filled in."""
+    rows = class_colors(vocabulary).tolist()
+    concepts = (
+        replace(concept, color=(r, g, b))
+        for concept, (r, g, b) in zip(vocabulary, rows, strict=True)
+    )
+    return replace(vocabulary, concepts=tuple(concepts))
 
 
 def palette(num_classes: int) -> np.ndarray:

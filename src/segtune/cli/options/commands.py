@@ -18,7 +18,8 @@ from segtune.cli.options.groups import (
     set_option,
     system_options,
 )
-from segtune.cli.options.values import FORMATS, formats, natural_int, positive_float, positive_int
+from segtune.cli.options.values import formats, natural_int, positive_float, positive_int
+from segtune.export.sinks import SINKS
 from segtune.systems import SYSTEMS, ZERO_SHOT
 
 TASKS = ("semantic", "instance", "panoptic")
@@ -69,7 +70,7 @@ def segment(parser: ArgumentParser) -> None:
         dest="formats",
         type=formats,
         metavar="LIST",
-        help=f"comma list of {', '.join(FORMATS)}; default: overlay,png, or what suits the task",
+        help=f"comma list of {', '.join(SINKS)}; default: overlay,png, or what suits the task",
     )
     parser.add_argument(
         "--out", type=Path, default=Path("segmented"), metavar="DIR", help="default: segmented"

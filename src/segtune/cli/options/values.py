@@ -6,8 +6,7 @@ import argparse
 import re
 from typing import Any
 
-FORMATS = ("overlay", "png", "coco", "panoptic")
-"""Kinds of output of `segtune segment`."""
+from segtune.export.sinks import SINKS
 
 
 def setting(text: str) -> tuple[str, Any]:
@@ -33,10 +32,10 @@ def setting(text: str) -> tuple[str, Any]:
 def formats(text: str) -> tuple[str, ...]:
     """Returns the output formats of a comma list, each once."""
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    if unknown := [name for name in names if name not in FORMATS]:
-        raise argparse.ArgumentTypeError(f"no format {unknown[0]!r}; choose {', '.join(FORMATS)}")
+    if unknown := [name for name in names if name not in SINKS]:
+        raise argparse.ArgumentTypeError(f"no format {unknown[0]!r}; choose {', '.join(SINKS)}")
     if not names:
-        raise argparse.ArgumentTypeError(f"names no format; choose {', '.join(FORMATS)}")
+        raise argparse.ArgumentTypeError(f"names no format; choose {', '.join(SINKS)}")
     return names
 
 

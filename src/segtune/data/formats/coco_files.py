@@ -162,18 +162,6 @@ def sample_ids(names: Sequence[str]) -> list[str]:
     return ["_".join(Path(name).with_suffix("").parts) for name in names]
 
 
-def category_entries(vocabulary: Vocabulary, category_ids: Sequence[int]) -> list[dict[str, Any]]:
-    """Returns the `categories` list of a COCO file."""
-    entries = []
-    for concept, category_id in zip(vocabulary, category_ids, strict=True):
-        entry: dict[str, Any] = {"id": category_id, "name": concept.name}
-        entry["isthing"] = int(concept.kind == "thing")
-        if concept.color is not None:
-            entry["color"] = list(concept.color)
-        entries.append(entry)
-    return entries
-
-
 def numbered(vocabulary: Vocabulary, category_ids: Sequence[int] | None) -> Sequence[int]:
     """Returns the category ids given, or 1, 2, 3, ...; there must be one per class."""
     if category_ids is None:

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from segtune.data.folders import choose_split, named_as
+from segtune.data.formats.coco_document import CocoDocument
 from segtune.data.formats.coco_files import (
     CocoRecord,
-    category_entries,
     find_images,
     find_json_files,
     image_id_of,
@@ -187,28 +187,28 @@ def write_annotations(
 
     Args:
         path: the JSON file.
-        results: (sample id, result) pairs over `vocabulary`.
-        vocabulary: becomes the categories.
-        category_ids: as in `write_results`.
-        image_ids: as in `write_results`.
-        image_names: sample id -> file name of its image; `<id>.jpg` by default.
+        results: (sample id, result) pairs over `vocabulary`, consumed one at a time.
+        vocabulary, category_ids, image_ids, image_names: see `CocoDocument`. For COCO use
+            `segtune.vocabulary.builtin.category_ids("coco_80")`.
     """
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    for position, (sample_id, result) in enumerate(results):
-        image_id = image_id_of(sample_id, position, image_ids)
-        height, width = result.size
-        name = image_names[sample_id] if image_names is not None else f"{sample_id}.jpg"
-        images.append({"id": image_id, "file_name": name, "height": height, "width": width})
-        for entry, _ in _entries(result, category_ids):
-            number = len(annotations) + 1
-            annotations.append({"id": number, "image_id": image_id, **entry, "iscrowd": 0})
-    content = {
-        "images": images,
-        "annotations": annotations,
-        "categories": category_entries(vocabulary, numbered(vocabulary, category_ids)),
-    }
-    return save_json(path, content)
+    with CocoDocument(
+        path,
+        vocabulary=vocabulary,
+        category_ids=category_ids,
+        image_ids=image_ids,
+        image_names=image_names,
+    ) as document:
+        for sample_id, result in results:
+            add_segments(document, sample_id, result)
+    return document.path
+
+
+def add_segments(document: CocoDocument, sample_id: str, result: Segmentation) -> None:
+    """Adds one image with all of its segments to an annotation file."""
+    image_id = document.add_image(sample_id, result.size)
+    for entry, _ in _entries(result, document.category_ids):
+        number = document.num_annotations + 1
+        document.add_annotation({"id": number, "image_id": image_id, **entry, "iscrowd": 0})
 
 
 def _entries(

@@ -19,18 +19,15 @@ import numpy as np
 from PIL import Image
 
 from segtune.data.folders import choose_split, named_as
+from segtune.data.formats.coco_document import CocoDocument
 from segtune.data.formats.coco_files import (
     CocoRecord,
-    category_entries,
     find_images,
     find_json_files,
-    image_id_of,
     image_name,
     load_json,
-    numbered,
     read_categories,
     sample_ids,
-    save_json,
 )
 from segtune.data.labels import check_size
 from segtune.data.samples import IndexedDataset
@@ -152,35 +149,34 @@ def write(
 ) -> Path:
     """Writes results in the panoptic layout: a JSON, and the PNGs in a folder of its stem.
 
-    Segments of one result must not overlap; where they do, the earlier one keeps the pixels.
-
     Args:
         path: the JSON file.
-        results: (sample id, result) pairs over `vocabulary`, with segments for things and stuff.
-        vocabulary: becomes the categories, with `isthing`.
-        category_ids: the data set's id of each class; 1, 2, 3, ... by default. For COCO use
-            `segtune.vocabulary.builtin.category_ids("coco_133")`.
-        image_ids: the data set's id of each sample, from `coco_files.image_ids`; by default the
-            number that the sample id is, else its position.
-        image_names: sample id -> file name of its image; `<id>.jpg` by default.
+        results: (sample id, result) pairs over `vocabulary`, consumed one at a time.
+        vocabulary, category_ids, image_ids, image_names: see `CocoDocument`; categories tell
+            things from stuff. For COCO use `segtune.vocabulary.builtin.category_ids("coco_133")`.
     """
-    path = Path(path)
-    ids = numbered(vocabulary, category_ids)
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    for position, (sample_id, result) in enumerate(results):
-        image_id = image_id_of(sample_id, position, image_ids)
-        height, width = result.size
-        name = image_names[sample_id] if image_names is not None else f"{sample_id}.jpg"
-        segment_ids, segments = _painted(result, ids)
-        write_segment_ids(path.with_suffix("") / f"{sample_id}.png", segment_ids)
-        images.append({"id": image_id, "file_name": name, "height": height, "width": width})
-        annotations.append(
-            {"image_id": image_id, "file_name": f"{sample_id}.png", "segments_info": segments}
-        )
-    categories = category_entries(vocabulary, ids)
-    content = {"images": images, "annotations": annotations, "categories": categories}
-    return save_json(path, content)
+    with CocoDocument(
+        path,
+        vocabulary=vocabulary,
+        category_ids=category_ids,
+        image_ids=image_ids,
+        image_names=image_names,
+    ) as document:
+        for sample_id, result in results:
+            add_segments(document, sample_id, result)
+    return document.path
+
+
+def add_segments(document: CocoDocument, sample_id: str, result: Segmentation) -> None:
+    """Adds one image with its segments, for things and stuff, and writes its id PNG.
+
+    Segments must not overlap; where they do, the earlier one keeps the pixels.
+    """
+    image_id = document.add_image(sample_id, result.size)
+    segment_ids, segments = _painted(result, document.category_ids)
+    name = f"{sample_id}.png"
+    write_segment_ids(document.path.with_suffix("") / name, segment_ids)
+    document.add_annotation({"image_id": image_id, "file_name": name, "segments_info": segments})
 
 
 def _painted(
