@@ -17,7 +17,7 @@ from segtune.backbones.seem.decoder_keys import (
     decoder_to_official,
 )
 from segtune.errors import SegtuneError, WeightsError
-from tests.goldens import Golden, close, close_gradient, goldens
+from tests.goldens import Golden, close, goldens
 
 
 def official_decoder(golden: Golden) -> MaskedDecoder:
@@ -47,15 +47,15 @@ def test_every_head_is_the_official_one(resize, keep_keys):
             text=given["class_text_embeddings"],
             deep_supervision=True,
         )
-        close(found.class_logits, out["seg/pred_logits"], atol=1e-5)
-        close(found.mask_logits, out["seg/pred_masks"], atol=2e-4)
+        close(found.class_logits, out["seg/pred_logits"])
+        close(found.mask_logits, out["seg/pred_masks"])
         assert len(found.aux) == golden.config["dec_layers"]
         for i, step in enumerate(found.aux):
-            close(step.class_logits, out[f"seg/aux{i}/pred_logits"], atol=1e-5)
-            close(step.mask_logits, out[f"seg/aux{i}/pred_masks"], atol=2e-4)
+            close(step.class_logits, out[f"seg/aux{i}/pred_logits"])
+            close(step.mask_logits, out[f"seg/aux{i}/pred_masks"])
         class_probs = found.class_logits.softmax(-1)[..., :-1]
         scores = torch.einsum("bqk,bqhw->bkhw", class_probs, found.mask_logits.sigmoid())
-        close(scores, out["seg/semantic_scores"], atol=2e-4)
+        close(scores, out["seg/semantic_scores"])
 
 
 @pytest.mark.golden
@@ -71,11 +71,11 @@ def test_grounding_tokens_and_their_copies_are_the_official_ones():
             [QueryGroup(*tables), QueryGroup(*tables, tokens)],
             text=given["class_text_embeddings"],
         )
-        close(plain.class_logits, out["grounding/pred_logits"], atol=1e-5)
-        close(plain.mask_logits, out["grounding/pred_masks"], atol=2e-4)
-        close(grounded.mask_logits, out["grounding/pred_gmasks"], atol=2e-4)
+        close(plain.class_logits, out["grounding/pred_logits"])
+        close(plain.mask_logits, out["grounding/pred_masks"])
+        close(grounded.mask_logits, out["grounding/pred_gmasks"])
         expected = F.normalize(out["grounding/pred_gtexts"], dim=-1)
-        close(grounded.class_embeds, expected, atol=1e-5)
+        close(grounded.class_embeds, expected)
 
 
 @pytest.mark.golden
@@ -94,9 +94,9 @@ def test_gradients_of_prompts_are_the_official_ones():
         loss = F.nll_loss(log_probs, given["semantic_target"], ignore_index=255)
         close(loss, out["grad/loss"])
         loss.backward()
-        close_gradient(content.grad, out["grad/query_feat"])
-        close_gradient(position.grad, out["grad/query_embed"])
-        close_gradient(text.grad, out["grad/class_text_embeddings"])
+        close(content.grad, out["grad/query_feat"])
+        close(position.grad, out["grad/query_embed"])
+        close(text.grad, out["grad/class_text_embeddings"])
         assert all(parameter.grad is None for parameter in decoder.parameters())
 
 
@@ -120,9 +120,9 @@ def test_three_groups_of_segprompt_are_the_official_ones(component):
         found = decoder.answer(memory, [learned, prompts, examples], deep_supervision=True)
         for name, group in zip(("agnostic", "prompt", "example"), found, strict=True):
             for i, step in enumerate((*group.aux, group)):
-                close(step.class_logits, out[f"{name}_logits"][i], atol=5e-5)
+                close(step.class_logits, out[f"{name}_logits"][i])
                 expected = out[f"{name}_masks"][i]
-                close(step.mask_logits, expected, atol=1e-5 * float(expected.abs().max()))
+                close(step.mask_logits, expected, steps=DEEP_STEPS)
 
 
 def mask2former_decoder(state: dict[str, Tensor], sizes: dict) -> MaskedDecoder:

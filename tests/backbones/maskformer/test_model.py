@@ -68,17 +68,17 @@ def test_official_outputs_of_every_layer(official) -> None:
         pixels = golden["in.image"][None]
         mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET.mean, IMAGENET.std))
         for index, level in enumerate(model.image_encoder((pixels - mean) / std)):
-            close(level, golden[f"out.res{index + 2}"], atol=1e-5)
+            close(level, golden[f"out.res{index + 2}"])
         coarsest, mask_features = model.features(pixels)
-        close(mask_features, golden["out.mask_features"], atol=1e-5)
+        close(mask_features, golden["out.mask_features"])
         *earlier, last = model.decode(coarsest, mask_features, every_layer=True)
-        close(last.mask_logits, golden["out.mask_logits"], atol=1e-5)
-        close(last.query_embeds, golden["out.query_embeddings"], atol=1e-5)
+        close(last.mask_logits, golden["out.mask_logits"])
+        close(last.query_embeds, golden["out.query_embeddings"])
         for index, found in enumerate(earlier):
-            close(found.query_embeds, golden[f"out.aux{index}.query_embeddings"], atol=1e-5)
+            close(found.query_embeds, golden[f"out.aux{index}.query_embeddings"])
         words = golden["in.text_features_with_noobject"][:-1]
         logits = model.class_logits(last.query_embeds, words)
-        close(logits, golden["out.class_logits"], atol=1e-4)
+        close(logits, golden["out.class_logits"])
         assert torch.equal(model.propose(pixels).mask_logits, last.mask_logits)
 
 
@@ -99,7 +99,7 @@ def test_official_losses_and_assignment(official) -> None:
             kind, _, layer = name.removeprefix("loss_").partition("_")
             official_name, weight = weights[kind]
             key = f"out.loss_unweighted.loss_{official_name}" + (f"_{layer}" if layer else "")
-            close(value / weight, golden[key], atol=1e-4)
+            close(value / weight, golden[key])
         small = F.interpolate(targets.masks[None].float(), heads[-1].mask_logits.shape[-2:])
         costs = match_costs(
             heads[-1].class_logits[0],

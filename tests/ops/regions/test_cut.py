@@ -19,7 +19,7 @@ from segtune.ops.regions.recipes import (
     ZEGFORMER_MASK,
     RegionConfig,
 )
-from tests.goldens import goldens
+from tests.goldens import DEEP_STEPS, close, goldens
 
 MEAN, STD = CLIP.unit_mean, CLIP.unit_std
 ZEGFORMER_STYLES = {"crop": ZEGFORMER_CROP, "mask": ZEGFORMER_MASK, "cropmask": ZEGFORMER}
@@ -218,8 +218,7 @@ def test_official_ovseg_regions():
             assert torch.equal(cut.valid, expected["valid"].bool())
             _close(cut.pixels[:, :, ::7, ::7], expected["regions_stride7"])
             masks = expected["region_masks_stride7"].float().reshape(cut.masks[:, ::7, ::7].shape)
-            atol = 1e-6 if config.matting else 0
-            torch.testing.assert_close(cut.masks[:, ::7, ::7], masks, atol=atol, rtol=0)
+            close(cut.masks[:, ::7, ::7], masks, steps=8 if config.matting else 0)
             if name == "base":
                 assert torch.equal(cut.boxes_px, expected["boxes_xyxy"].long())
                 _close(cut.pixels[:2], expected["regions_first2"])
@@ -246,4 +245,4 @@ def test_official_zegformer_regions():
 
 
 def _close(actual, expected):
-    torch.testing.assert_close(actual, expected, atol=1e-4, rtol=0)
+    close(actual, expected, steps=DEEP_STEPS)

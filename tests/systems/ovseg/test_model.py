@@ -110,14 +110,14 @@ def test_permuting_masks_permutes_scores(tiny_pair, words, pixels):
     order = torch.randperm(7, generator=torch.Generator().manual_seed(0))
     before = scores_of(system, pixels, words)
     given(tiny_pair, found.mask_logits[0, order], query_embeds=found.query_embeds[:, order])
-    close(scores_of(system, pixels, words), before[order], atol=1e-5)
+    close(scores_of(system, pixels, words), before[order])
 
 
 @pytest.mark.parametrize("at_once", [1, 3])
 def test_regions_at_once_change_nothing(tiny_pair, words, pixels, at_once):
     every = scores_of(build_system("ovseg", tiny_pair), pixels, words)
     system = build_system("ovseg", tiny_pair, {"regions_at_once": at_once})
-    close(scores_of(system, pixels, words), every, atol=1e-5)
+    close(scores_of(system, pixels, words), every)
 
 
 def passes_of(system, pixels, masks):

@@ -15,7 +15,7 @@ from segtune.systems.rpn.relationship import (
     relationship_prompts,
 )
 from segtune.types import IGNORE
-from tests.goldens import Golden, close, close_gradient, goldens
+from tests.goldens import Golden, close, goldens
 
 pytestmark = pytest.mark.golden
 
@@ -97,19 +97,19 @@ def test_sigmoid_loss_and_gradient():
                 alpha=golden.config["alpha"],
                 classes_at_once=classes_at_once,
             )
-            close(losses["loss_mask"], golden["out.loss_mask"], rtol=1e-5, atol=0)
-            close(losses["loss_dice"], golden["out.loss_dice"], rtol=1e-5, atol=0)
+            close(losses["loss_mask"], golden["out.loss_mask"])
+            close(losses["loss_dice"], golden["out.loss_dice"])
             sum(losses.values()).backward()
-            close_gradient(logits.grad, golden["out.grad_pred_masks"])
+            close(logits.grad, golden["out.grad_pred_masks"])
 
 
 def test_softmax_loss_and_gradient():
     for golden in goldens("rpn_released_head", "softmax_loss"):
         logits = golden["in.pred_masks"].clone().requires_grad_()
         loss = softmax_loss(logits, _labels(golden))["loss_ce"]
-        close(loss, golden["out.loss_ce"], rtol=1e-5, atol=0)
+        close(loss, golden["out.loss_ce"])
         loss.backward()
-        close_gradient(logits.grad, golden["out.grad_pred_masks"])
+        close(logits.grad, golden["out.grad_pred_masks"])
 
 
 @pytest.mark.parametrize("component", ["rpn_released_full", "zegclip_full"])
@@ -179,8 +179,8 @@ def test_losses_and_gradients(component, path, setting):
             targets = Targets(marked, pseudo_ids=tuple(config["unseen"]))
         features = system.encode_normalised(golden["in.image"])
         losses = system.loss(features, words, targets)
-        close(losses["loss_mask"], golden[f"out.{setting}.loss_mask"], rtol=1e-5, atol=0)
-        close(losses["loss_dice"], golden[f"out.{setting}.loss_dice"], rtol=1e-5, atol=0)
+        close(losses["loss_mask"], golden[f"out.{setting}.loss_mask"])
+        close(losses["loss_dice"], golden[f"out.{setting}.loss_dice"])
         sum(losses.values()).backward()
         _check_gradients(system, golden.part(f"out.{setting}.grad"))
 
@@ -190,7 +190,7 @@ def _check_gradients(system, expected: dict[str, torch.Tensor]) -> None:
     renamed = learned_from_official(expected)
     own = dict(system.prompts.named_parameters())
     for name, gradient in renamed.items():
-        close_gradient(own[name].grad, gradient)
+        close(own[name].grad, gradient)
     assert all(not p.requires_grad and p.grad is None for p in system.backbone.parameters())
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segtune.backbones.decoders.layers import ConvGroupNorm
 from segtune.backbones.decoders.position import sine_positions
 from segtune.errors import SegtuneError
 
@@ -59,11 +60,11 @@ class TransformerFpn(nn.Module):
         )
         # Coarse to fine. The coarsest map is the encoder's output and needs no lateral.
         self.laterals = nn.ModuleList(
-            _ConvGroupNorm(channels, hidden, kernel=1, groups=groups)
+            ConvGroupNorm(channels, hidden, kernel=1, groups=groups)
             for channels in reversed(in_channels[:-1])
         )
         self.outputs = nn.ModuleList(
-            _ConvGroupNorm(hidden, hidden, kernel=3, groups=groups) for _ in in_channels
+            ConvGroupNorm(hidden, hidden, kernel=3, groups=groups) for _ in in_channels
         )
         self.mask_features = nn.Conv2d(hidden, mask_dim or hidden, 3, padding=1)
 
@@ -113,11 +114,11 @@ class Fpn(nn.Module):
         super().__init__()
         inputs = [in_channels[-1], *[hidden] * (len(in_channels) - 1)]
         self.laterals = nn.ModuleList(
-            _ConvGroupNorm(channels, hidden, kernel=1, groups=groups)
+            ConvGroupNorm(channels, hidden, kernel=1, groups=groups)
             for channels in reversed(in_channels[:-1])
         )
         self.outputs = nn.ModuleList(
-            _ConvGroupNorm(channels, hidden, kernel=3, groups=groups) for channels in inputs
+            ConvGroupNorm(channels, hidden, kernel=3, groups=groups) for channels in inputs
         )
         self.mask_features = nn.Conv2d(hidden, mask_dim, 3, padding=1)
 
@@ -168,13 +169,3 @@ class _EncoderLayer(nn.Module):
         )  # (B, heads, N, D / heads)
         mixed = F.scaled_dot_product_attention(query, key, value)
         return self.project_out(mixed.transpose(1, 2).flatten(2))
-
-
-class _ConvGroupNorm(nn.Module):
-    def __init__(self, in_channels: int, out_channels: int, *, kernel: int, groups: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, bias=False)
-        self.norm = nn.GroupNorm(groups, out_channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.conv(x))

@@ -1,4 +1,4 @@
-"""The layers of query decoders: attention and FFN, each post-norm.
+"""The layers of decoders: attention and FFN of queries, each post-norm, and norms of maps.
 
 `dropout` acts in training mode only and in the places of DETR: on attention weights, on hidden
 units of the FFN, and on every branch before its residual.
@@ -71,3 +71,25 @@ class FeedForward(nn.Module):
         share = self.dropout if self.training else 0.0
         hidden = F.dropout(F.relu(self.expand(x)), share, training=share > 0)
         return self.norm(x + F.dropout(self.shrink(hidden), share, training=share > 0))
+
+
+class ConvGroupNorm(nn.Module):
+    """A convolution without bias that keeps the size of the map, then GroupNorm."""
+
+    def __init__(self, in_channels: int, out_channels: int, *, kernel: int, groups: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, bias=False)
+        self.norm = nn.GroupNorm(groups, out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(x))
+
+
+class ChannelNorm(nn.LayerNorm):
+    """LayerNorm over the channels of every position of a map (B, C, h, w)."""
+
+    def __init__(self, channels: int, eps: float = 1e-6) -> None:
+        super().__init__(channels, eps=eps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)

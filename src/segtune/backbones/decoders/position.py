@@ -1,14 +1,75 @@
-"""Sine encodings of positions in a map, as in Mask2Former and SEEM."""
+"""Encodings of positions in a map: sines of Mask2Former and SEEM, Fourier features of Uni-OVSeg.
+
+Decoders take one of the two modules; both give (C, h, w) for a grid of any size, padding included.
+"""
 
 from __future__ import annotations
 
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 TEMPERATURE = 10000.0
 EPSILON = 1e-6
+
+
+class SinePositions(nn.Module):
+    """`sine_positions` of a given width; nothing in it is learned or stored.
+
+    Args:
+        width: C, even.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    def forward(self, like: Tensor, size: tuple[int, int]) -> Tensor:
+        """Returns the encoding of a grid (h, w) on the device and in the precision of `like`."""
+        return sine_positions(*size, self.width // 2, device=like.device, dtype=like.dtype)
+
+
+class FourierPositions(nn.Module):
+    """Random Fourier features (Tancik et al. 2020): sines and cosines of random frequencies.
+
+    Attributes:
+        frequencies: (2, C / 2), drawn once and stored with the weights: other ones ruin a model.
+
+    Args:
+        width: C, even.
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("frequencies", torch.randn(2, width // 2))
+
+    def forward(self, like: Tensor, size: tuple[int, int]) -> Tensor:
+        """Returns the encoding of the centres of a grid (h, w), on the device of `like`."""
+        return self.at(grid_centres(self.frequencies, size)).permute(2, 0, 1).to(like)
+
+    def at(self, points_norm: Tensor) -> Tensor:
+        """Returns (..., C), -1..1, of points (..., 2): (x, y) in 0..1 of the model input."""
+        angles = 2 * math.pi * ((2 * points_norm - 1) @ self.frequencies)
+        return torch.cat([angles.sin(), angles.cos()], -1)
+
+
+def grid_centres(like: Tensor, size: tuple[int, int]) -> Tensor:
+    """Returns the centres of the positions of a grid, (h, w, 2): (x, y) in 0..1.
+
+    Args:
+        like: gives device and precision.
+
+    Example:
+        >>> grid_centres(torch.zeros(()), (1, 2)).tolist()
+        [[[0.25, 0.5], [0.75, 0.5]]]
+    """
+    height, width = size
+    y = (torch.arange(height, dtype=like.dtype, device=like.device) + 0.5) / height
+    x = (torch.arange(width, dtype=like.dtype, device=like.device) + 0.5) / width
+    return torch.stack([x.expand(height, -1), y[:, None].expand(-1, width)], -1)
 
 
 def sine_positions(
