@@ -18,7 +18,8 @@ from segtune.backbones.seem.model import TINY, Seem, random_seem
 from segtune.backbones.seem.text import NORM_EPSILON, SeemText
 from segtune.fewshot.views import EncodedViews, ViewConfig, Views, encode, rounded_up, same_size
 from segtune.systems.base import Targets, Words
-from segtune.systems.ssprompt import PromptedSeem, configure
+from segtune.systems.ssprompt.config import configure
+from segtune.systems.ssprompt.model import PromptedSeem
 from segtune.systems.ssprompt.text_prompts import ContextPrompt, NamePrompt
 from segtune.types import Features, Sample, Vocabulary
 from segtune.vocabulary.builtin import builtin

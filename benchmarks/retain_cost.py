@@ -32,7 +32,8 @@ from segtune.backbones.seem.model import Seem, random_seem
 from segtune.predict.pixels import segment_pixels
 from segtune.predict.segmenter import load
 from segtune.systems.base import Words
-from segtune.systems.ssprompt import PromptedSeem, configure
+from segtune.systems.ssprompt.config import configure
+from segtune.systems.ssprompt.model import PromptedSeem
 from segtune.types import Resolution, Vocabulary
 
 MODES = ("shared", "exact")

@@ -36,7 +36,8 @@ from segtune.backbones.clip.model import ClipVit
 from segtune.backbones.clip.random import random_clip_vit
 from segtune.ops.postprocess import semantic
 from segtune.systems.base import Words
-from segtune.systems.rpn import RELEASED, ZEGCLIP, PromptedClip
+from segtune.systems.rpn.config import RELEASED, ZEGCLIP
+from segtune.systems.rpn.model import PromptedClip
 from segtune.types import Geometry, Vocabulary
 
 FAMILIES = {"RPN": RELEASED, "ZegCLIP": ZEGCLIP}

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segtune.ops.normalisation import IMAGENET_BY_UNIT
-from segtune.systems.rpn import PromptedClip
 from segtune.systems.rpn.heads import MaskDecoder
+from segtune.systems.rpn.model import PromptedClip
 from segtune.types import Geometry
 
 

@@ -17,7 +17,7 @@ from segtune.backbones.two_stage.model import TwoStage
 from segtune.backbones.two_stage.proposals import Proposals
 from segtune.systems import build_system
 from segtune.systems.base import Words
-from segtune.systems.ovseg import PromptedTwoStage
+from segtune.systems.ovseg.model import PromptedTwoStage
 from segtune.types import Geometry, Vocabulary
 from segtune.vocabulary.builtin import builtin
 

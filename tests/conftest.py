@@ -46,6 +46,6 @@ def tiny_model(tiny_clip):
 @pytest.fixture
 def tiny_pair(tiny_clip):
     """A random MaskFormer of seven queries with `tiny_clip` behind it."""
-    from tests.pairs import tiny_two_stage
+    from segtune.backbones.two_stage.random import random_two_stage
 
-    return tiny_two_stage(tiny_clip)
+    return random_two_stage(tiny_clip)

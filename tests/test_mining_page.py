@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from segtune.backbones.maskformer.files import save_maskformer
+from segtune.backbones.maskformer.random import random_maskformer
 from segtune.cli.main import main
 from segtune.data.pairs import read_pairs
 from segtune.vocabulary.nouns.registry import NOUN_BACKENDS
 from tests.cli.conftest import export_tiny
 from tests.data import trees
-from tests.pairs import tiny_maskformer
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "mining.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^    segtune (.+)$", PAGE, flags=re.MULTILINE)
@@ -31,7 +31,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     trees.coco_instances(tmp_path / "coco")
     said = trees.coco_captions(tmp_path / "coco")
     said.write_text(said.read_text().replace("Second one.", "Two persons and a car."))
-    save_maskformer(tiny_maskformer(), tmp_path / "proposals")
+    save_maskformer(random_maskformer(), tmp_path / "proposals")
     export_tiny(tmp_path / "clip", seed=0)
     return tmp_path
 

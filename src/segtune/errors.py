@@ -7,7 +7,7 @@ the message as one line and exits with status 2. Anything else is a bug and keep
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class SegtuneError(ValueError):
@@ -20,6 +20,16 @@ class DataError(SegtuneError):
 
 class WeightsError(SegtuneError):
     """A checkpoint or prompt file does not fit the model it is loaded into."""
+
+
+def listed(names: Sequence[str], *, last: str = "or") -> str:
+    """Returns names as a sentence lists them.
+
+    Example:
+        >>> listed(["SEEM", "SAM", "SAM 2"]), listed(["SEEM"])
+        ('SEEM, SAM or SAM 2', 'SEEM')
+    """
+    return f" {last} ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
 def unknown_name(name: str, known: Iterable[str], *, what: str) -> SegtuneError:

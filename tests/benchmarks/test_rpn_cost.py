@@ -10,7 +10,8 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from segtune.backbones.clip.random import random_clip_vit
-from segtune.systems.rpn import RELEASED, ZEGCLIP, PromptedClip
+from segtune.systems.rpn.config import RELEASED, ZEGCLIP
+from segtune.systems.rpn.model import PromptedClip
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 

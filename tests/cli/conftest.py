@@ -14,6 +14,7 @@ from PIL import Image
 
 import segtune
 from segtune.backbones.maskformer.files import save_maskformer
+from segtune.backbones.maskformer.random import random_maskformer
 from segtune.backbones.seem.files import save_seem
 from segtune.backbones.seem.model import TINY, random_seem
 from segtune.cli.main import main
@@ -22,7 +23,6 @@ from segtune.train.loop import LoopConfig
 from segtune.trainers.bundled.clip.model import build_clip, export_clip
 from segtune.trainers.bundled.clip.recipe import make_recipe
 from segtune.trainers.bundled.clip.tokenizer import train_tokenizer
-from tests.pairs import tiny_maskformer
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def seem_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
 def pair_folder(tmp_path_factory: pytest.TempPathFactory, model_folder: str) -> str:
     """A random MaskFormer in front of the CLIP of `model_folder`, as a folder of the two."""
     folder = tmp_path_factory.mktemp("models") / "pair"
-    save_maskformer(tiny_maskformer(), folder / "masks")
+    save_maskformer(random_maskformer(), folder / "masks")
     parts = {"model_type": "two-stage", "proposals": "masks", "clip": model_folder}
     (folder / "config.json").write_text(json.dumps({**parts, "dense_size": 32}))
     return str(folder)

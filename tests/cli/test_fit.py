@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from segtune.cli.fit import _how_to_lose_less, _note_of_classes, config_of, print_trials
+from segtune.cli.fit import config_of, print_trials
 from segtune.cli.main import parser_of
 from segtune.eval.retention import Retention
 from segtune.eval.semantic import ConfusionMatrix
@@ -52,27 +52,6 @@ def test_a_fit_that_costs_much_elsewhere_says_how_to_lose_less(
         *("--retention", 2, "--retention-data", labelled),
     )
     assert ("50.0 points of mIoU were lost there: a lower --lr" in outcome.out) is says
-
-
-def test_words_that_no_image_shows_are_counted() -> None:
-    class Fitted:
-        vocabulary = Vocabulary.of("cat", "dog", "cow")
-
-        def __init__(self, *classes: str, semantic="embeddings", task="semantic") -> None:
-            self.options = {"classes": classes, "semantic": semantic, "task": task}
-
-    assert _note_of_classes(Fitted("cat", "cow")).startswith("the images show 2 of 3 words;")
-    assert _note_of_classes(Fitted("cat", "cow", "dog")) == ""
-    assert _note_of_classes(Fitted("cat", semantic="context")) == ""  # no row per class
-    assert _note_of_classes(Fitted("cat", task="instance")) == ""  # the others may be stuff
-
-
-def test_only_learned_queries_can_be_kept_apart() -> None:
-    learned = {"spatial": "embeddings", "retain": "shared"}
-    assert "--set retain=exact" in _how_to_lose_less(0.1, learned)
-    for other in ({"retain": "exact"}, {"spatial": "default"}, {"spatial": "points"}):
-        assert "retain" not in _how_to_lose_less(0.1, learned | other)
-    assert "retain" not in _how_to_lose_less(0.1, {"variant": "paper"})
 
 
 def test_an_existing_file_is_kept_unless_forced(

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from segtune.backbones.maskformer.files import save_maskformer
+from segtune.backbones.maskformer.random import random_maskformer
 from segtune.data.pairs import read_pairs
 from tests.cli.conftest import Run, save
-from tests.pairs import tiny_maskformer
 
 WORLD = "synthetic:base-15-5?size=64&length=6"
 """Its longest names with the default sentence are too long for the tiny model; "name" is not."""
@@ -97,7 +97,7 @@ def test_captions_for_labelled_images(run: Run, labelled: Path, model_folder: st
 
 
 def test_masks_of_a_model(run: Run, captioned: Path, model_folder: str, tmp_path: Path) -> None:
-    folder = save_maskformer(tiny_maskformer(), tmp_path / "proposals")
+    folder = save_maskformer(random_maskformer(), tmp_path / "proposals")
     words = ["--nouns", "rules", "--masks", folder, "--mask-size", "64", "--model", model_folder]
     outcome = run("mine", captioned, "--out", "a.jsonl", "--captions", "all", *words)
     assert outcome.status == 0, outcome.err

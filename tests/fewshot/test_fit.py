@@ -20,7 +20,7 @@ from segtune.predict.segmenter import Segmenter
 from segtune.prompts import Prompts
 from segtune.systems import SYSTEMS as REGISTERED
 from segtune.systems.base import System, Targets, Words
-from segtune.systems.ssprompt import PromptedSeem
+from segtune.systems.ssprompt.model import PromptedSeem
 from segtune.train.loop import Batch, LoopConfig, optimise
 from segtune.types import Features, Resolution
 from tests.conftest import LetterTokenizer

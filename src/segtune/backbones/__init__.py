@@ -1,1 +1,43 @@
+"""The frozen models, by kind. Listing them imports no model code; `hub.load_backbone` does.
 
+A model is one folder with a `spec.py`, and one line in `MODELS`. Other packages add theirs by
+entry points of the group `segtune.models`, each of which names one `ModelSpec` or a list of them.
+"""
+
+from __future__ import annotations
+
+from segtune.backbones.clip.spec import CLIP_VIT
+from segtune.backbones.maskformer.spec import MASKFORMER
+from segtune.backbones.sam.spec import SAM, SAM3
+from segtune.backbones.seem.spec import SEEM
+from segtune.backbones.spec import Capability, ModelSpec
+from segtune.backbones.two_stage.spec import HF_PROPOSALS, TWO_STAGE
+from segtune.errors import listed
+from segtune.storage.registry import Registry
+
+MODELS = Registry[ModelSpec](
+    "kind of model",
+    (CLIP_VIT, SEEM, TWO_STAGE, MASKFORMER, HF_PROPOSALS, SAM, SAM3),
+    group="segtune.models",
+)
+"""Kind -> everything that is declared about it."""
+
+
+def can(kind: str, capability: Capability) -> bool:
+    """Whether models of a kind can do something.
+
+    Example:
+        >>> can("seem", "points"), can("sam", "words")
+        (True, False)
+    """
+    return capability in MODELS[kind].can
+
+
+def models_that_can(capability: Capability) -> str:
+    """Returns the models that can do something, as a sentence names them.
+
+    Example:
+        >>> models_that_can("points")
+        'SEEM, SAM or SAM 2'
+    """
+    return listed([t for spec in MODELS.values() if capability in spec.can for t in spec.titles])

@@ -4,29 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from segtune.backbones import MODELS
 from segtune.backbones.cards import CARDS, Card
-from segtune.backbones.clip.files import clip_vit_from_official, load_clip, load_open_clip
+from segtune.backbones.spec import ModelSpec
 from segtune.errors import WeightsError
+from segtune.storage.registry import resolve
 from segtune.storage.weights import load_tokenizer, read_state
 
 if TYPE_CHECKING:
     from segtune.backbones.base import FrozenModel
-    from segtune.backbones.clip.model import ClipVit
-    from segtune.backbones.sam.model import Sam
-    from segtune.backbones.sam.sam3 import Sam3
-    from segtune.backbones.seem.model import Seem
-    from segtune.backbones.two_stage.model import TwoStage
 
 DEFAULT_MODEL = "seem-tiny"
 """The bundled model that is used where none is named."""
-SAM_TYPES = ("sam", "sam2", "sam2_video", "sam3", "sam3_video")
-"""`model_type` in the config.json of a SAM, SAM 2 or SAM 3."""
-PROPOSAL_TYPES = ("text-maskformer", "maskformer", "mask2former")
-"""`model_type` in the config.json of a network that proposes masks."""
 
 
 def load_backbone(
@@ -35,7 +28,7 @@ def load_backbone(
     tokenizer: str | Path | None = None,
     device: str | torch.device | None = None,
 ) -> FrozenModel:
-    """Returns a frozen CLIP ViT, SEEM, SAM, SAM 2, SAM 3 or two-stage pair, by what its files say.
+    """Returns a frozen model of one of the kinds in `MODELS`, by what its files say it is.
 
     Args:
         name: a bundled model, a Hugging Face folder or hub name, an OpenAI `.pt` file, an OpenCLIP
@@ -47,15 +40,14 @@ def load_backbone(
     Raises:
         FileNotFoundError, WeightsError: nothing found, or it is no model of these.
     """
-    model: ClipVit | Seem | Sam | Sam3 | TwoStage
+    model: Any
     parts = str(name).split("+")
-    if len(parts) == 2 and all(parts) and not Path(name).exists():
-        from segtune.backbones.two_stage.files import load_pair
-
-        return load_pair(*parts, tokenizer=tokenizer).to(device or default_device())
     card = CARDS.get(str(name))
     path = card.path() if card and card.is_bundled else Path(name)
-    if path.is_dir():
+    if len(parts) == 2 and all(parts) and not path.exists():
+        pairs = next(spec for spec in MODELS.values() if spec.load_pair)
+        model = resolve(pairs.load_pair)(*parts, tokenizer=tokenizer)
+    elif path.is_dir():
         model = _from_folder(path, card, tokenizer)
     elif path.is_file():
         model = _from_file(path, tokenizer)
@@ -66,7 +58,8 @@ def load_backbone(
         )
     else:
         model = _from_hub(card.hub_id or card.name if card else str(name), card, tokenizer)
-    return model.to(device or default_device())
+    frozen: FrozenModel = model.to(device or default_device())
+    return frozen
 
 
 def default_device() -> torch.device:
@@ -79,61 +72,67 @@ def bundled() -> list[str]:
     return [name for name, card in CARDS.items() if card.is_bundled]
 
 
-def _from_folder(
-    path: Path, card: Card | None, tokenizer: str | Path | None
-) -> ClipVit | Seem | Sam | Sam3 | TwoStage:
-    if (path / "open_clip_config.json").is_file():
-        return load_open_clip(path, tokenizer=tokenizer)
-    if not (path / "config.json").is_file():
+def spec_of_folder(path: Path) -> ModelSpec | None:
+    """Returns the kind of model in a folder; None where it is none that is known.
+
+    Raises:
+        WeightsError: the folder has nothing that says what it is.
+    """
+    found = [(mark, spec) for spec in MODELS.values() for mark in spec.folder_marks]
+    fitting = [(mark, spec) for mark, spec in found if mark.fits(path)]
+    if not fitting and not (path / "config.json").is_file():
         raise WeightsError(
             f"{path} has no config.json; a model folder needs config.json and model.safetensors"
         )
-    settings = json.loads((path / "config.json").read_text())
-    if settings.get("model_type") == "seem":
-        from segtune.backbones.seem.files import load_seem
+    # What a file says comes before that it is there.
+    return min(fitting, key=lambda pair: not pair[0].entry)[1] if fitting else None
 
-        return load_seem(path, tokenizer=tokenizer)
-    kind = settings.get("model_type", "nameless")
-    if kind == "two-stage":
-        from segtune.backbones.two_stage.files import load_two_stage
 
-        return load_two_stage(path, tokenizer=tokenizer)
-    if kind in PROPOSAL_TYPES:
+def stated_type(path: Path) -> str:
+    """Returns the `model_type` of the config.json in a folder."""
+    settings = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    return str(settings.get("model_type", "nameless"))
+
+
+def spec_of_state(names: list[str]) -> ModelSpec:
+    """Returns the kind of model that has tensors of these names: a CLIP where no other fits."""
+    loadable = [spec for spec in MODELS.values() if spec.load_state]
+    return max(
+        (spec for spec in loadable if spec.fits_state(names)),
+        key=lambda spec: len(spec.state_marks),
+    )
+
+
+def _from_folder(path: Path, card: Card | None, tokenizer: str | Path | None) -> Any:
+    spec = spec_of_folder(path)
+    if spec is None:
+        known = [t for each in MODELS.values() if each.load_folder for t in each.model_types]
+        raise WeightsError(
+            f"{path} is a {stated_type(path)!r} model; segtune needs a CLIP with a ViT image "
+            f"tower, a SEEM or a SAM here: model_type {', '.join(known)}"
+        )
+    if not spec.load_folder:
         shown = card.name if card else path
         raise WeightsError(
             f"{shown} proposes masks and names none; pair it with the CLIP it was trained with: "
             f"--model {shown}+CLIP"
         )
-    if kind in SAM_TYPES:
-        from segtune.backbones.sam.files import load_sam
-
-        return load_sam(path, tokenizer=tokenizer, device="cpu")
-    if kind != "clip":
-        raise WeightsError(
-            f"{path} is a {kind!r} model; segtune needs a CLIP with a ViT image tower, a SEEM or "
-            "a SAM here"
-        )
-    return load_clip(path, settings, card=card, tokenizer=tokenizer)
+    model = resolve(spec.load_folder)(path, tokenizer=tokenizer)
+    if card is not None:
+        model.name = card.name
+        model.dense_size = card.dense_size or model.dense_size
+    return model
 
 
-def _from_file(path: Path, tokenizer: str | Path | None) -> ClipVit | Seem | TwoStage:
+def _from_file(path: Path, tokenizer: str | Path | None) -> Any:
     state = read_state(path)
-    if any(key.startswith("sem_seg_head.predictor.") for key in state):
-        from segtune.backbones.two_stage.files import is_two_stage, load_official
-
-        if is_two_stage(state):
-            return load_official(path, tokenizer=tokenizer)
-        from segtune.backbones.seem.files import load_seem
-
-        return load_seem(path, tokenizer=tokenizer)
-    return clip_vit_from_official(
+    spec = spec_of_state(list(state))
+    return resolve(spec.load_state)(
         state, name=path.stem, tokenizer=load_tokenizer(tokenizer) if tokenizer else None
     )
 
 
-def _from_hub(
-    name: str, card: Card | None, tokenizer: str | Path | None
-) -> ClipVit | Seem | Sam | Sam3 | TwoStage:
+def _from_hub(name: str, card: Card | None, tokenizer: str | Path | None) -> Any:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import time
 from argparse import Namespace
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from segtune.backbones import MODELS
 from segtune.backbones.cards import CARDS
 from segtune.cli.loading import file_size, open_labelled, open_model
 from segtune.cli.options.commands import RETENTION_IMAGES
@@ -18,6 +18,7 @@ from segtune.errors import SegtuneError
 from segtune.fewshot.fit import FitConfig, default_config, fit
 from segtune.predict.segmenter import Segmenter
 from segtune.prompts import Prompts
+from segtune.storage.registry import resolve
 from segtune.systems import SYSTEMS, default_system
 from segtune.train.checkpoints import read_state
 from segtune.types import Dataset, Task
@@ -49,7 +50,7 @@ def run(options: Namespace) -> int:
         shots=shots,
         shots_by=options.shots_by,
         seed=options.seed,
-        config=config_of(options, system, settings.get("task", "semantic")),
+        config=config_of(options, system, settings.get("task", SYSTEMS[system].tasks[0])),
         out=out,
     )
     seconds = time.perf_counter() - began
@@ -60,15 +61,16 @@ def run(options: Namespace) -> int:
         f"({dataset.split}) in {seconds:.0f} s"
     )
     print_trials(prompts.training["trials"])
-    if note := _note_of_classes(prompts):
-        print(note)
+    note = SYSTEMS[system].note_on_fit
+    if note and (text := resolve(note)(prompts)):
+        print(text)
     num_base = _retention_images(options, model)
     if num_base:
         data = options.retention_data
         retention = base_retention(model, prompts, data=data, images=num_base)
         print_retention(retention, data=data, images=num_base)
         if retention.drop > LARGE_DROP:
-            print(_how_to_lose_less(retention.drop, prompts.options))
+            print(_how_to_lose_less(retention.drop, prompts))
         values = retention_values(retention, data=data, images=num_base)
         replace(prompts, metrics={**prompts.metrics, "retention": values}).save(out)
     print(f"wrote {out} ({file_size(out)}); losses are in {out.name}.log.jsonl")
@@ -113,32 +115,16 @@ def print_trials(trials: dict[str, Any] | None) -> None:
     print(f"held-out shots: {unfitted:.3f} before, {best:.3f} after, rates times {factors}")
 
 
-def _note_of_classes(prompts: Prompts) -> str:
-    """Returns what becomes of words that no image shows; empty where there are none."""
-    options = prompts.options
-    if options.get("semantic") != "embeddings" or options["task"] == "instance":  # without stuff
-        return ""
-    learned, every = len(options["classes"]), len(prompts.vocabulary)
-    if learned == every:
-        return ""
-    return (
-        f"the images show {learned} of {every} words; the others keep their default embedding and "
-        "lose pixels to those that were learned, so name only what the images are about, or give "
-        "more of them"
-    )
-
-
-def _how_to_lose_less(drop: float, options: Mapping[str, Any]) -> str:
+def _how_to_lose_less(drop: float, prompts: Prompts) -> str:
     """Returns advice for a fit that changed the answers to a base vocabulary.
 
     Args:
         drop: fall of its mIoU, 0..1.
-        options: of the prompts.
     """
-    advice = "a lower --lr or fewer --steps change less"
-    if options.get("retain") == "shared" and options.get("spatial") == "embeddings":
-        advice += "; --set retain=exact leaves words outside of the fit as they were"
-    return f"{100 * drop:.1f} points of mIoU were lost there: {advice}"
+    advice = ["a lower --lr or fewer --steps change less"]
+    if target := SYSTEMS[prompts.system].note_on_loss:
+        advice.append(resolve(target)(prompts))
+    return f"{100 * drop:.1f} points of mIoU were lost there: {'; '.join(filter(None, advice))}"
 
 
 def _options_of(system: str, options: Namespace) -> dict[str, Any]:
@@ -146,14 +132,14 @@ def _options_of(system: str, options: Namespace) -> dict[str, Any]:
     given = dict(options.settings)
     if options.task is None:
         return given
-    if "seem" in SYSTEMS[system].kinds:
-        return given | {"task": options.task}
-    if options.task != "semantic":
+    spec = SYSTEMS[system]
+    if options.task not in spec.tasks:
+        other = next(each for each in SYSTEMS.values() if options.task in each.tasks)
         raise SegtuneError(
-            f"{system} labels pixels; --task {options.task} needs a system that learns "
-            "masks, such as ssprompt on a SEEM"
+            f"{system} labels pixels; --task {options.task} needs a system that learns masks, "
+            f"such as {other.name} on a {MODELS[other.kinds[0]].titles[0]}"
         )
-    return given
+    return given if len(spec.tasks) == 1 else given | {"task": options.task}
 
 
 def _check_out(out: Path, *, force: bool) -> None:

@@ -16,7 +16,7 @@ from segtune.data.samples import Subset
 from segtune.errors import SegtuneError
 from segtune.predict.segmenter import Segmenter, load
 from segtune.prompts import Prompts
-from segtune.systems import SYSTEMS, ZERO_SHOT, build_system
+from segtune.systems import SYSTEMS, build_system, zero_shot_system
 from segtune.systems.base import System
 from segtune.types import Dataset, Resolution
 from segtune.vocabulary.protocols import Protocol
@@ -66,7 +66,7 @@ def open_system(
     """
     if prompts is not None and options.system is not None:
         raise SegtuneError(f"--prompts bring their system, {prompts.system}; leave --system out")
-    name = options.system or ZERO_SHOT[model.backbone.kind]
+    name = options.system or zero_shot_system(model.backbone.kind)
     if prompts is not None:
         name = prompts.system
     settings = _published(name, model, protocol) | dict(options.settings)
@@ -81,7 +81,7 @@ def open_system(
 
 def _published(name: str, model: Segmenter, protocol: Protocol | None) -> dict[str, Any]:
     """Returns what a system was published with on a benchmark, and prints it."""
-    recipe = getattr(model.backbone, "recipe", name) if name in ZERO_SHOT.values() else name
+    recipe = getattr(model.backbone, "recipe", name) if SYSTEMS.find(name).is_zero_shot else name
     setting = None if protocol is None else protocol.setting(recipe)
     if protocol is None or setting is None or not setting.options:
         return {}

@@ -15,6 +15,7 @@ from segtune.cli.images import ImageFile
 from segtune.cli.tables import percent
 from segtune.data.masks_in import read_masks, without_empty
 from segtune.errors import DataError, SegtuneError
+from segtune.predict.agreement import labels_equal
 from segtune.predict.look import painted
 from segtune.predict.segmenter import Segmenter
 from segtune.prompts import Prompts
@@ -109,10 +110,8 @@ class Job:
 
     def _tell_agreement(self, sample: Sample) -> None:
         """Prints how many labels an approximate system shares with the exact one."""
-        from segtune.systems.ovseg.agreement import exact_twin, labels_equal
-
         assert self.system is not None
-        twin = exact_twin(self.system)
+        twin = self.system.exact()
         if twin is None:
             return
         labels = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 from segtune.errors import SegtuneError
@@ -64,59 +64,22 @@ class FitConfig:
 
 
 def default_config(system: str, task: Task = "semantic") -> FitConfig:
-    """Returns the settings with which a system is fitted where none are given.
-
-    Prompts of a SEEM see whole images, mirrored or not, as in the paper; the rates were chosen on
-    the validation split of a synthetic world, as the paper's were lost. Prompts that start at the
-    zero-shot model are compared with it on held-out shots first.
-    """
-    if "two-stage" in SYSTEMS[system].kinds:
-        return _two_stage_config(system)
-    if "seem" not in SYSTEMS[system].kinds:
-        return FitConfig()
+    """Returns the settings of a system's spec, with which it is fitted where none are given."""
+    given = SYSTEMS[system].fit
     loop = LoopConfig(
-        steps=300,
-        lr=SEEM_RATES[system],
-        weight_decay=1e-4,
-        warmup_steps=10,
-        clip_norm=1.0 if system in ("coop", "locn") else None,  # steep inside the text encoder
-        optimizer="sgd",
+        steps=given.steps,
+        lr=given.lr,
+        weight_decay=given.weight_decay,
+        warmup_steps=given.warmup,
+        clip_norm=given.clip_norm,
+        optimizer=given.optimizer,
     )
-    config = FitConfig(loop=loop, batch=4, views=2, scale=(1.0, 1.0), distort=False)
-    if system in RATE_FACTORS:
-        # Objects are compared by their loss, which fast queries lower most while they forget the
-        # words outside of the fit (20 points of mIoU on `base`) and find no more objects.
-        factors = RATE_FACTORS[system] if task == "semantic" else (1.0,)
-        return replace(config, rate_factors=factors, trial_steps=100)
-    return config
-
-
-def _two_stage_config(system: str) -> FitConfig:
-    """Returns the settings of systems that learn from annotated regions of fresh views."""
-    if system == "simbaseline":
-        # A tenth of the paper's rate, and few of its 16,000 steps: chosen on `val` of base-15-5.
-        loop = LoopConfig(steps=600, lr=0.002, weight_decay=5e-4, warmup_steps=20, optimizer="sgd")
-    else:  # the paper's rate for mask prompts (its released script has 0.05)
-        loop = LoopConfig(steps=400, lr=0.02, weight_decay=0.0, warmup_steps=20)
-    return FitConfig(loop=loop, batch=4, views=0)
-
-
-SEEM_RATES = {
-    "ssprompt": 0.02,
-    "spaprompt": 0.3,
-    "semprompt": 0.02,
-    "coop": 0.05,
-    "locn": 0.2,
-    "vspl": 0.01,
-    "seem": 0.01,
-}
-"""Chosen on the validation split of `jargon`, seed 0. With AdamW every class embedding moves at the
-same pace, also those of classes that the images do not show, which forgets them."""
-
-RATE_FACTORS: dict[str, tuple[float | tuple[float, ...], ...]] = {
-    # (queries, class embeddings): new names, or names that are right in images that look different
-    "ssprompt": (1.0, (10.0, 0.1)),
-    "spaprompt": (1.0, 0.1),
-    "semprompt": (1.0, 0.1),
-}
-"""What held-out shots choose from, besides the unfitted model."""
+    return FitConfig(
+        loop=loop,
+        batch=given.batch,
+        views=given.views,
+        scale=given.scale,
+        distort=given.distort,
+        rate_factors=given.factors_of(task),
+        trial_steps=given.trial_steps,
+    )

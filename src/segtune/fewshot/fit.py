@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from segtune.backbones import can
 from segtune.backbones.base import prompt_fingerprint
 from segtune.data.formats import open_dataset
 from segtune.data.regions import require_instances
@@ -23,7 +24,7 @@ from segtune.fewshot.trials import Factors, Trials, cross_validate
 from segtune.fewshot.views import ViewConfig, Views
 from segtune.predict.segmenter import Segmenter
 from segtune.prompts import Prompts
-from segtune.systems import build_system, default_system, systems_for
+from segtune.systems import SYSTEMS, build_system, default_system, systems_for
 from segtune.systems.base import System
 from segtune.train.loop import optimise
 from segtune.types import Dataset, Resolution, Task, TemplateSet
@@ -83,7 +84,8 @@ def fit(
         ('ssprompt', True)
     """
     system = system or default_system(model.backbone.kind)
-    about: Task = (options or {}).get("task", "semantic")
+    spec = SYSTEMS.find(system)
+    about: Task = (options or {}).get("task", spec.tasks[0])
     config = config or default_config(system, about)
     dataset = open_dataset(data) if isinstance(data, Path | str) else data
     template_set = read_templates(templates) if templates is not None else model.templates
@@ -97,14 +99,13 @@ def fit(
         crop = max(crop // stride * stride, stride)
 
     given = dict(options or {})
-    # The pixel knowledge of RPN lives on the grid of the training views.
-    if system == "rpn" and crop is not None:
-        given.setdefault("train_grid", (crop // stride, crop // stride))
+    if spec.fit.grid_option and crop is not None:
+        given.setdefault(spec.fit.grid_option, (crop // stride, crop // stride))
     setting = resolve_setting(config.setting, dataset)
-    if model.backbone.kind in ("seem", "sam", "sam3"):  # one learned row per class of the fit
-        reads_words = model.backbone.kind != "sam"
+    reads_words = can(model.backbone.kind, "words")
+    if spec.fit.classes_option:
         classes = fit_classes(few, setting, about, shown_only=reads_words)
-        given.setdefault("classes", classes)
+        given.setdefault(spec.fit.classes_option, classes)
     learner = build_system(system, model.backbone, given, seed=seed)
     if learner.num_learned() == 0:
         raise SegtuneError(
@@ -116,15 +117,15 @@ def fit(
     if not model.backbone.uses_windows:
         resolution = replace(resolution, crop=None)
     view_config = ViewConfig(short_side, crop, config.scale, config.flip, config.distort)
-    task: Task = getattr(learner.config, "task", "semantic")
+    task: Task = getattr(learner.config, "task", spec.tasks[0])
     if task != "semantic":
         require_instances(few, what=f"task {task}")
     views = Views(few, view_config, seed=seed, task=task)
     batches = Batches(
         learner, views, stages, config, seed=seed, progress=progress, accelerator=accelerator
     )
-    # Masks of a SAM have no names to score: there the losses are compared.
-    scored: Task = "instance" if model.backbone.kind == "sam" else task
+    # Masks of a model without words have no names to score: there the losses are compared.
+    scored: Task = task if reads_words else "instance"
     trials = _trials(learner, batches, config, seed=seed, task=scored, progress=progress)
     training = {
         "data": dataset.name,

@@ -28,7 +28,7 @@ from segtune.predict.look import KINDS, UNNAMED, Looked, ask_sam, ask_seem, look
 from segtune.predict.naming import classify, clip_of, mask_prompts_of
 from segtune.predict.pixels import segment_pixels
 from segtune.prompts import Prompts
-from segtune.systems import ZERO_SHOT, build_system
+from segtune.systems import build_system, zero_shot_system
 from segtune.systems.base import System, Words
 from segtune.types import (
     Resolution,
@@ -340,7 +340,7 @@ class Segmenter:
         """Returns the system that uses these prompts, or the zero-training one."""
         if prompts is None:
             if self._zero_shot is None:
-                self._zero_shot = build_system(ZERO_SHOT[self.backbone.kind], self.backbone)
+                self._zero_shot = build_system(zero_shot_system(self.backbone.kind), self.backbone)
             return self._zero_shot
         if id(prompts) not in self._systems:
             prompts.check_model(self.backbone.name, prompt_fingerprint(self.backbone))

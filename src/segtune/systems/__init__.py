@@ -1,78 +1,33 @@
-"""The systems by name. Listing them imports no model code; `build_system` does."""
+"""The systems by name. Listing them imports no model code; `build_system` does.
+
+A system is one folder with a `spec.py`, and one line in `SYSTEMS`. Other packages add theirs by
+entry points of the group `segtune.systems`, each of which names one `SystemSpec` or a list of them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from segtune.errors import SegtuneError
+from segtune.backbones import MODELS
+from segtune.errors import SegtuneError, listed
+from segtune.storage.registry import Registry, resolve
+from segtune.systems.options import checked
+from segtune.systems.ovseg.spec import SPECS as OVSEG
+from segtune.systems.rpn.spec import DENSE_CLIP
+from segtune.systems.rpn.spec import SPECS as RPN
+from segtune.systems.spec import Build, SystemSpec
+from segtune.systems.ssprompt.spec import SPECS as SSPROMPT
 
 if TYPE_CHECKING:
     from segtune.backbones.base import FrozenModel
     from segtune.systems.base import System
 
 
-@dataclass(frozen=True)
-class SystemCard:
-    """What a system learns, and on which kinds of frozen model (`FrozenModel.kind`)."""
-
-    kinds: tuple[str, ...]
-    learns: str
-
-
-SEEM = ("seem",)
-SEEM_AND_SAM = ("seem", "sam")
-SEEM_AND_SAMS = ("seem", "sam", "sam3")
-CLIP = ("clip-vit",)
-TWO_STAGE = ("two-stage",)
-
-
-SYSTEMS: Mapping[str, SystemCard] = {
-    "ssprompt": SystemCard(SEEM_AND_SAMS, "query and class embeddings (SpaPrompt and SemPrompt)"),
-    "spaprompt": SystemCard(SEEM_AND_SAMS, "query embeddings"),
-    "semprompt": SystemCard(SEEM_AND_SAMS, "class embeddings"),
-    "coop": SystemCard(SEEM, "word vectors before the class names"),
-    "locn": SystemCard(SEEM, "the word vectors of the class names"),
-    "vspl": SystemCard(SEEM_AND_SAM, "the places of point prompts"),
-    "seem": SystemCard(SEEM, "nothing: the model as it is"),
-    "sam": SystemCard(("sam",), "nothing: masks without names from a grid of clicks"),
-    "sam3": SystemCard(("sam3",), "nothing: the model as it is"),
-    "rpn": SystemCard(
-        CLIP, "relationship prompts per layer (variant=released or paper), linear head"
-    ),
-    "zegclip": SystemCard(
-        CLIP, "static deep prompts (variant=deep or shallow), cross-attention decoder"
-    ),
-    "vpt": SystemCard(CLIP, "static prompts (variant=deep or shallow), linear head"),
-    "lora": SystemCard(CLIP, "low-rank adaptation of the image tower, linear head"),
-    "lpm": SystemCard(CLIP, "the linear head alone"),
-    "ovseg": SystemCard(TWO_STAGE, "mask prompts: tokens for the blank patches of a region"),
-    "simbaseline": SystemCard(TWO_STAGE, "word vectors before the class names"),
-    "zegformer": SystemCard(TWO_STAGE, "nothing: ZegFormer's regions and fusion"),
-    "two-stage": SystemCard(TWO_STAGE, "nothing: proposals and CLIP as they come"),
-    "dense-clip": SystemCard(CLIP, "nothing: patches of the last layer against the words"),
-}
-"""Name -> what is learned on what."""
-
-ZERO_SHOT: Mapping[str, str] = {
-    "clip-vit": "dense-clip",
-    "seem": "seem",
-    "sam": "sam",
-    "sam3": "sam3",
-    "two-stage": "two-stage",
-}
-"""Kind of frozen model -> the system that answers without learned prompts."""
-
-
-def default_system(kind: str) -> str:
-    """Returns the system that is fitted where none is named.
-
-    Example:
-        >>> default_system("seem"), default_system("clip-vit")
-        ('ssprompt', 'rpn')
-    """
-    return systems_for(kind)[0]
+SYSTEMS = Registry[SystemSpec](
+    "system", (*SSPROMPT, *RPN, *OVSEG, DENSE_CLIP), group="segtune.systems"
+)
+"""Name -> everything that is declared about it."""
 
 
 def systems_for(kind: str) -> list[str]:
@@ -82,11 +37,53 @@ def systems_for(kind: str) -> list[str]:
         >>> systems_for("clip-vit")
         ['rpn', 'zegclip', 'vpt', 'lora', 'lpm']
     """
-    return [
-        name
-        for name, card in SYSTEMS.items()
-        if kind in card.kinds and not card.learns.startswith("nothing")
-    ]
+    return [name for name, spec in SYSTEMS.items() if spec.learns and kind in spec.kinds]
+
+
+def default_system(kind: str) -> str:
+    """Returns the system that is fitted where none is named.
+
+    Raises:
+        SegtuneError: nothing learns on that kind of model.
+
+    Example:
+        >>> default_system("seem"), default_system("clip-vit")
+        ('ssprompt', 'rpn')
+    """
+    learners = systems_for(kind)
+    if not learners:
+        raise SegtuneError(f"no system learns on a model of kind {kind}; {_choose_a_model()}")
+    return learners[0]
+
+
+def default_systems() -> str:
+    """Returns the default of every kind of model in words, for help texts.
+
+    Example:
+        >>> default_systems().partition(", ")[0]
+        'rpn on CLIP ViT'
+    """
+    kinds: dict[str, list[str]] = {}
+    for kind, model in MODELS.items():
+        if learners := systems_for(kind):
+            kinds.setdefault(learners[0], []).extend(model.titles)
+    return ", ".join(f"{name} on {listed(titles)}" for name, titles in kinds.items())
+
+
+def zero_shot_system(kind: str) -> str:
+    """Returns the system that answers without learned prompts.
+
+    Raises:
+        SegtuneError: nothing answers on that kind of model.
+
+    Example:
+        >>> zero_shot_system("seem"), zero_shot_system("clip-vit")
+        ('seem', 'dense-clip')
+    """
+    for name, spec in SYSTEMS.items():
+        if spec.is_zero_shot and kind in spec.kinds:
+            return name
+    raise SegtuneError(f"no system answers on a model of kind {kind}; {_choose_a_model()}")
 
 
 def build_system(
@@ -105,42 +102,39 @@ def build_system(
     """
     if name not in SYSTEMS:
         raise SegtuneError(f"there is no system {name!r}; choose one of {', '.join(SYSTEMS)}")
-    kinds = SYSTEMS[name].kinds
-    if backbone.kind not in kinds:
+    spec = SYSTEMS[name]
+    if backbone.kind not in spec.kinds:
         raise SegtuneError(
-            f"{name} runs on a model of kind {' or '.join(kinds)} but {backbone.name} is of kind "
-            f"{backbone.kind}; choose a model with --model, or one of "
+            f"{name} runs on a model of kind {' or '.join(spec.kinds)} but {backbone.name} is of "
+            f"kind {backbone.kind}; choose a model with --model, or one of "
             f"{', '.join(systems_for(backbone.kind))}"
         )
-    model: Any = backbone
-    if backbone.kind == "seem":
-        from segtune.systems.ssprompt import PromptedSeem
-        from segtune.systems.ssprompt.config import configure as configure_seem
+    build = spec.build_on(backbone.kind)
+    published: Mapping[str, Any] = {}
+    if build.options_of_model:
+        published = resolve(build.options_of_model)(name, backbone)
+    config = configured(name, build, {**published, **(options or {})})
+    system: System = resolve(build.system)(backbone, config, name=name, seed=seed)
+    return system
 
-        return PromptedSeem(model, configure_seem(name, options), name=name, seed=seed)
-    if backbone.kind == "sam":
-        from segtune.systems.ssprompt import sam_config
-        from segtune.systems.ssprompt.sam import PromptedSam
 
-        sam = sam_config.configure(sam_config.SamPromptConfig, name, options)
-        return PromptedSam(model, sam, name=name, seed=seed)
-    if backbone.kind == "sam3":
-        from segtune.systems.ssprompt import sam_config
-        from segtune.systems.ssprompt.sam3 import PromptedSam3
+def configured(name: str, build: Build, options: Mapping[str, Any] | None = None) -> Any:
+    """Returns the config of a system on one kind of model, with options changed.
 
-        sam3 = sam_config.configure(sam_config.Sam3PromptConfig, name, options)
-        return PromptedSam3(model, sam3, name=name, seed=seed)
-    if backbone.kind == "two-stage":
-        from segtune.systems.ovseg import PromptedTwoStage
-        from segtune.systems.ovseg.config import configure as configure_two_stage
+    Raises:
+        SegtuneError: an option is unknown, or a value of another type.
 
-        two_stage = configure_two_stage(name, model, options)
-        return PromptedTwoStage(model, two_stage, name=name, seed=seed)
-    if name == "dense-clip":
-        from segtune.systems.rpn.dense_clip import DenseClip, DenseClipConfig
+    Example:
+        >>> spec = SYSTEMS["vpt"]
+        >>> configured("vpt", spec.builds[0], {"variant": "shallow"}).static_mode
+        'shallow'
+    """
+    target = resolve(build.config)
+    if isinstance(target, type):
+        return target(**checked(target, name, options))
+    return target(name, options)
 
-        return DenseClip(model, DenseClipConfig(**dict(options or {})))
-    from segtune.systems.rpn.config import configure
-    from segtune.systems.rpn.model import PromptedClip
 
-    return PromptedClip(model, configure(name, options), name=name, seed=seed)
+def _choose_a_model() -> str:
+    kinds = dict.fromkeys(kind for spec in SYSTEMS.values() for kind in spec.kinds)
+    return f"choose a model of kind {', '.join(kinds)} with --model"

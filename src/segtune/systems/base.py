@@ -151,6 +151,13 @@ class System(nn.Module, ABC):
             raise WeightsError(f"the prompts do not fit {self.name}: {', '.join(wrong)}")
         self.prompts.load_state_dict(dict(tensors))
 
+    def exact(self) -> System | None:
+        """Returns the same system with the same learned numbers but without approximations.
+
+        None where it makes none, which is the default.
+        """
+        return None
+
     def encoding(self) -> dict[str, Any]:
         """Returns the plain values that the result of `encode` depends on, besides the model.
 

@@ -9,14 +9,15 @@ from segtune.backbones.clip.random import random_clip_vit
 from segtune.backbones.hub import load_backbone
 from segtune.backbones.maskformer.files import save_maskformer
 from segtune.backbones.maskformer.keys import state_to_official
+from segtune.backbones.maskformer.random import random_maskformer
 from segtune.backbones.two_stage.model import TwoStage
 from segtune.backbones.two_stage.proposal_files import load_proposals
 from segtune.backbones.two_stage.proposals import Proposals
+from segtune.backbones.two_stage.random import random_two_stage
 from segtune.errors import WeightsError
 from segtune.predict.segmenter import Segmenter
-from segtune.systems.ovseg.config import configure
+from segtune.systems.ovseg.config import options_of_model
 from tests.backbones.test_hub import _official
-from tests.pairs import tiny_maskformer, tiny_two_stage
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def clip():
 
 def official_file(clip, *, class_hidden: int | None = 24) -> dict[str, torch.Tensor]:
     """A checkpoint of both stages under the names of the ov-seg code."""
-    maskformer = tiny_maskformer(class_hidden=class_hidden)
+    maskformer = random_maskformer(class_hidden=class_hidden)
     state = state_to_official(maskformer.state_dict(), maskformer.config)
     # Random tiny files have 8 heads where published ones do: widths must allow it.
     state |= {f"clip_adapter.clip_model.{key}": value for key, value in _official(clip).items()}
@@ -48,7 +49,7 @@ def same_weights(a, b):
 
 @pytest.fixture(autouse=True)
 def _sizes_of_tiny_files(monkeypatch):
-    """Head and group numbers are not in official files; these are those of `tiny_maskformer`."""
+    """Head and group numbers are not in official files; these are those of `random_maskformer`."""
     from segtune.backbones.maskformer import files as maskformer_files
     from segtune.backbones.two_stage import files as two_stage_files
 
@@ -63,7 +64,7 @@ def test_a_checkpoint_of_ovseg_is_both_stages_with_its_mask_prompts(clip, tmp_pa
     state = official_file(clip) | {"clip_adapter.clip_model.visual.mask_embedding": prompts}
     pair = load_backbone(write(state, tmp_path / "ovseg_vitB.pth"), device="cpu")
     assert (pair.kind, pair.name, pair.recipe) == ("two-stage", "ovseg_vitB", "ovseg")
-    assert same_weights(pair.proposals, tiny_maskformer())
+    assert same_weights(pair.proposals, random_maskformer())
     assert pair.clip.fingerprint == clip.fingerprint
     assert torch.equal(pair.clip.mask_prompts, prompts.float())
     assert (pair.dense_size, pair.settings, pair.templates) == (640, {}, "vild_14")
@@ -84,7 +85,7 @@ def test_a_checkpoint_of_simbaseline_brings_its_words(clip, tmp_path, prefix):
 
 
 def test_zegformer_has_no_clip_in_its_file_and_is_paired_with_one(clip, tmp_path):
-    maskformer = tiny_maskformer(class_hidden=None)
+    maskformer = random_maskformer(class_hidden=None)
     state = state_to_official(maskformer.state_dict(), maskformer.config)
     file = write(state, tmp_path / "zegformer.pth")
     with pytest.raises(WeightsError, match="without its CLIP; add one with --model FILE"):
@@ -99,7 +100,7 @@ def test_zegformer_has_no_clip_in_its_file_and_is_paired_with_one(clip, tmp_path
 
 def test_the_clip_of_a_whole_checkpoint_can_be_paired_with_other_proposals(clip, tmp_path):
     file = write(official_file(clip), tmp_path / "ovseg.pth")
-    save_maskformer(tiny_maskformer(), tmp_path / "masks")
+    save_maskformer(random_maskformer(), tmp_path / "masks")
     pair = load_backbone(f"{tmp_path / 'masks'}+{file}", device="cpu")
     assert pair.clip.fingerprint == clip.fingerprint
     assert pair.name == "tiny-maskformer+clip of ovseg"
@@ -114,7 +115,7 @@ def test_tensors_that_are_missing_are_listed(clip, tmp_path):
 
 @pytest.fixture
 def folders(clip, tmp_path):
-    save_maskformer(tiny_maskformer(), tmp_path / "masks")
+    save_maskformer(random_maskformer(), tmp_path / "masks")
     torch.save(_official(clip), tmp_path / "ViT.pt")
     (tmp_path / "pair").mkdir()
     return tmp_path
@@ -154,18 +155,20 @@ def test_proposals_alone_name_nothing(folders):
 
 def test_both_parts_must_share_a_space(tiny_clip):
     with pytest.raises(WeightsError, match="words of width 24 but those of tiny-clip are 16"):
-        TwoStage(tiny_maskformer(joint_width=24), tiny_clip)
+        TwoStage(random_maskformer(joint_width=24), tiny_clip)
 
 
 def test_the_fingerprint_is_of_everything_that_answers(tiny_clip):
-    plain = tiny_two_stage(tiny_clip)
-    assert plain.fingerprint == tiny_two_stage(tiny_clip).fingerprint
-    others = [TwoStage(tiny_maskformer(class_hidden=None), tiny_clip)]
-    others.append(TwoStage(tiny_maskformer(), random_clip_vit(layers=3, context=64, seed=2)))
-    others.append(TwoStage(tiny_maskformer(), tiny_clip, word_prompts={"prefix": torch.ones(1, 2)}))
+    plain = random_two_stage(tiny_clip)
+    assert plain.fingerprint == random_two_stage(tiny_clip).fingerprint
+    others = [TwoStage(random_maskformer(class_hidden=None), tiny_clip)]
+    others.append(TwoStage(random_maskformer(), random_clip_vit(layers=3, context=64, seed=2)))
+    others.append(
+        TwoStage(random_maskformer(), tiny_clip, word_prompts={"prefix": torch.ones(1, 2)})
+    )
     prints = {pair.fingerprint for pair in (plain, *others)}
     tiny_clip.mask_prompts = torch.ones(1, 16, 32)
-    prints.add(tiny_two_stage(tiny_clip).fingerprint)
+    prints.add(random_two_stage(tiny_clip).fingerprint)
     assert len(prints) == 5
 
 
@@ -196,4 +199,4 @@ def test_the_bundled_pair():
     by_parts = load_backbone("maskformer-tiny+clip-vit-tiny", device="cpu")
     assert by_parts.fingerprint == pair.fingerprint
     assert pair.dense_size == by_parts.dense_size == 256
-    assert configure("two-stage", pair).weight == pair.settings["weight"]
+    assert options_of_model("two-stage", pair)["weight"] == pair.settings["weight"]

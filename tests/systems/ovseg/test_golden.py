@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from segtune.backbones.clip.files import clip_vit_from_official
+from segtune.backbones.maskformer.random import random_maskformer
 from segtune.backbones.two_stage.model import TwoStage
 from segtune.backbones.two_stage.proposals import Proposals
 from segtune.ops.mask_labels import label_from_masks, masks_at_resized
@@ -12,7 +13,6 @@ from segtune.systems import build_system
 from segtune.systems.base import Words
 from segtune.types import Concept, Geometry, Vocabulary
 from tests.goldens import close, goldens
-from tests.pairs import tiny_maskformer
 
 pytestmark = pytest.mark.golden
 
@@ -36,7 +36,7 @@ def ovseg_pair(golden, *, with_prompts):
     clip = clip_vit_from_official(state)
     if not with_prompts:
         clip.mask_prompts = None
-    maskformer = tiny_maskformer(joint_width=clip.joint_width)
+    maskformer = random_maskformer(joint_width=clip.joint_width)
     maskformer.no_object.data.copy_(golden["in.non_object_embedding"][0])
     given = Proposals(golden["in.mask_logits"][None], golden["in.query_embeddings"][None])
     maskformer.propose = lambda pixels: given
@@ -94,7 +94,7 @@ def test_ovseg(prompts):
 
 def zegformer_pair(golden):
     clip = clip_vit_from_official(golden.part("sd"))
-    maskformer = tiny_maskformer(joint_width=clip.joint_width, class_hidden=None)
+    maskformer = random_maskformer(joint_width=clip.joint_width, class_hidden=None)
     given = Proposals(
         golden["in.mask_logits_stride4"][None], torch.zeros(1, *golden["in.segment_logits"].shape)
     )

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from segtune.backbones.base import prompt_fingerprint
+from segtune.backbones.maskformer.random import random_maskformer
 from segtune.backbones.two_stage.model import TwoStage
 from segtune.backbones.two_stage.proposals import Proposals
 from segtune.errors import SegtuneError
@@ -15,11 +16,9 @@ from segtune.predict.segmenter import Segmenter
 from segtune.prompts import Prompts
 from segtune.systems import build_system
 from segtune.systems.base import Words
-from segtune.systems.ovseg.agreement import exact_twin, labels_equal
 from segtune.types import Concept, Geometry, Resolution, Vocabulary
 from segtune.vocabulary.templates import read_templates
 from tests.goldens import close
-from tests.pairs import tiny_maskformer
 
 NAMES = ("red", "green", "blue", "grey")
 VOCABULARY = Vocabulary(
@@ -165,21 +164,12 @@ def test_masks_that_could_hardly_matter_are_dropped_where_asked(tiny_pair, words
 
 def test_the_exact_twin_has_the_same_prompts(tiny_pair, words, pixels):
     system = build_system("ovseg", tiny_pair, {"min_score_mass": 0.2, "weight": 0.5}, seed=4)
-    twin = exact_twin(system)
+    twin = system.exact()
     assert twin.config == replace(system.config, min_score_mass=0.0)
     assert torch.equal(twin.mask_prompts, system.mask_prompts)
-    assert exact_twin(twin) is None
+    assert twin.exact() is None
     exact = build_system("ovseg", tiny_pair, {"weight": 0.5}, seed=4)
     assert torch.equal(scores_of(twin, pixels, words), scores_of(exact, pixels, words))
-
-
-def test_labels_of_other_images_are_not_compared(tiny_pair):
-    model = Segmenter(tiny_pair)
-    small, large = (np.zeros((side, 40, 3), np.uint8) for side in (32, 48))
-    a, b = (model.segment(image, VOCABULARY) for image in (small, large))
-    assert labels_equal(a, a) == 1
-    with pytest.raises(SegtuneError, match="the same image"):
-        labels_equal(a, b)
 
 
 # -- words ----------------------------------------------------------------------------------------
@@ -300,6 +290,6 @@ def test_prompts_belong_to_the_clip_and_fit_any_proposals_before_it(tiny_pair, t
         templates=read_templates("name"),
         resolution=Resolution.of(64),
     )
-    others = TwoStage(tiny_maskformer(class_hidden=None), tiny_clip, templates="name")
+    others = TwoStage(random_maskformer(class_hidden=None), tiny_clip, templates="name")
     used = Segmenter(others).system_for(prompts)
     assert torch.equal(used.mask_prompts, system.mask_prompts)

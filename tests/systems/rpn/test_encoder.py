@@ -11,7 +11,8 @@ from torch import Tensor
 from segtune.backbones.clip.random import random_clip_vit
 from segtune.ops.normalisation import IMAGENET
 from segtune.systems.base import Words
-from segtune.systems.rpn import LORA, PAPER, RELEASED, VPT, ZEGCLIP, PromptedClip, RPNConfig
+from segtune.systems.rpn.config import LORA, PAPER, RELEASED, VPT, ZEGCLIP, RPNConfig
+from segtune.systems.rpn.model import PromptedClip
 from segtune.systems.rpn.relationship import (
     attention_map,
     relationship_prompts,

@@ -280,7 +280,8 @@ def test_published_parameter_counts():
     from dataclasses import replace
 
     from segtune.backbones.clip.random import random_clip_vit
-    from segtune.systems.rpn import RELEASED, ZEGCLIP, PromptedClip
+    from segtune.systems.rpn.config import RELEASED, ZEGCLIP
+    from segtune.systems.rpn.model import PromptedClip
 
     clip = random_clip_vit(
         width=768, layers=12, heads=12, image_size=32, patch_size=16, joint_width=512

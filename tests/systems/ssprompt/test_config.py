@@ -7,7 +7,7 @@ import pytest
 
 from segtune.errors import SegtuneError
 from segtune.systems import systems_for
-from segtune.systems.ssprompt import PRESETS, SSPROMPT, configure
+from segtune.systems.ssprompt.config import PRESETS, SSPROMPT, configure
 
 
 def test_every_preset_is_a_registered_system():

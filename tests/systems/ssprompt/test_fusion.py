@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 import torch
 
-from segtune.systems.ssprompt import SSPromptConfig
+from segtune.systems.ssprompt.config import SSPromptConfig
 from segtune.systems.ssprompt.fusion import INIT_STD, FusedEmbeddings
 
 WEIGHT_INITS = (0.0, 0.3, 0.5, 1.0, 2.5)

@@ -10,7 +10,7 @@ from segtune.ops.mask_targets import MaskTargets
 from segtune.ops.semantic_loss import semantic_loss
 from segtune.ops.set_loss import SetLossConfig, SetPrediction, set_loss
 from segtune.systems.base import Targets
-from segtune.systems.ssprompt import SSPromptConfig
+from segtune.systems.ssprompt.config import SSPromptConfig
 from segtune.systems.ssprompt.loss import losses
 
 from .conftest import scores

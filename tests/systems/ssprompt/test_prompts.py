@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from segtune.backbones.seem.model import random_seem
-from segtune.systems.ssprompt import SSPROMPT, SSPromptConfig, configure
+from segtune.systems.ssprompt.config import SSPROMPT, SSPromptConfig, configure
 from segtune.systems.ssprompt.prompts import (
     LearnedPrompts,
     PointGrid,

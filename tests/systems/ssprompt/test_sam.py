@@ -14,7 +14,7 @@ from segtune.fewshot.fit import FitConfig, fit
 from segtune.ops.mask_targets import MaskTargets
 from segtune.ops.resize import bilinear
 from segtune.predict.segmenter import Segmenter
-from segtune.systems import ZERO_SHOT, build_system, systems_for
+from segtune.systems import build_system, systems_for, zero_shot_system
 from segtune.systems.base import Targets, Words
 from segtune.systems.ssprompt.sam_loss import pixel_loss
 from segtune.systems.ssprompt.sam_masks import name_masks
@@ -75,7 +75,7 @@ def _answer(system, pixels, words):
 
 def test_registry(sam):
     assert systems_for("sam") == LEARNERS
-    assert build_system(ZERO_SHOT["sam"], sam).num_learned() == 0
+    assert build_system(zero_shot_system("sam"), sam).num_learned() == 0
 
 
 @pytest.mark.parametrize("fusion", ["convex", "average"])

@@ -16,7 +16,7 @@ from segtune.ops.mask_targets import MaskTargets
 from segtune.ops.resize import bilinear
 from segtune.ops.set_loss import SetLossConfig, SetPrediction, set_loss
 from segtune.predict.segmenter import Segmenter
-from segtune.systems import ZERO_SHOT, build_system, systems_for
+from segtune.systems import build_system, systems_for, zero_shot_system
 from segtune.systems.base import Targets, Words
 from segtune.systems.ssprompt import sam3 as module
 from segtune.train.loop import LoopConfig
@@ -67,7 +67,7 @@ def _logits(system, words, pixels=None):
 
 def test_registry(sam):
     assert systems_for("sam3") == LEARNERS
-    assert build_system(ZERO_SHOT["sam3"], sam).num_learned() == 0
+    assert build_system(zero_shot_system("sam3"), sam).num_learned() == 0
 
 
 def test_number_of_learned_values(sam):

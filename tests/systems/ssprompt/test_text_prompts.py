@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from segtune.errors import SegtuneError
-from segtune.systems.ssprompt import configure
+from segtune.systems.ssprompt.config import configure
 from segtune.systems.ssprompt.text_prompts import PLACEHOLDER, ContextPrompt, NamePrompt
 from segtune.types import TemplateSet, Vocabulary
 from segtune.vocabulary.embeddings import embed_vocabulary

@@ -18,7 +18,7 @@ from segtune.backbones.hub import load_backbone
 from segtune.backbones.maskformer.files import load_maskformer, save_maskformer
 from segtune.backbones.maskformer.keys import state_to_official
 from segtune.errors import SegtuneError, WeightsError
-from segtune.systems.ovseg.config import configure
+from segtune.systems.ovseg.config import configure, options_of_model
 from segtune.train.checkpoints import read_state
 from segtune.trainers.maskformer import init as init_module
 from segtune.trainers.maskformer import run as run_module
@@ -166,7 +166,7 @@ def test_the_folder_answers_as_its_system(preset, system, settings, tmp_path):
     pair = load_backbone(tmp_path, device="cpu")
     assert (pair.recipe, pair.settings, pair.name) == (system, settings, preset)
     assert (pair.dense_size, pair.templates) == (published.dense_size, published.templates)
-    config = configure("two-stage", pair)
+    config = configure("two-stage", options_of_model("two-stage", pair))
     assert config.threshold == (0.4 if preset == "ovseg-swinb" else 0.5)
     by_weight = {"ovseg": 0.7, "simbaseline": 0.8, "zegformer": 2 / 3}
     assert config.weight == settings.get("weight", by_weight[system])

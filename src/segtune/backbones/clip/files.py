@@ -16,7 +16,6 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import CLIPConfig, CLIPModel
 
-from segtune.backbones.cards import Card
 from segtune.backbones.clip.keys import (
     MASK_PROMPTS,
     bare_clip_state,
@@ -31,21 +30,15 @@ from segtune.ops.normalisation import CLIP, Normalisation
 from segtune.storage.weights import load_tokenizer, read_state
 
 
-def load_clip(
-    path: Path,
-    settings: Mapping[str, Any],
-    *,
-    card: Card | None = None,
-    tokenizer: str | Path | None = None,
-) -> ClipVit:
-    """Returns the CLIP of a Hugging Face folder.
+def load_clip(path: Path, *, tokenizer: str | Path | None = None) -> ClipVit:
+    """Returns the CLIP of a Hugging Face folder, or of an OpenCLIP export.
 
     Args:
-        settings: its config.json.
-        card: of a bundled or known model: gives it its name and the size for dense work.
         tokenizer: folder or hub name; None takes that of the folder.
     """
-    config = CLIPConfig.from_dict(dict(settings))
+    if (path / "open_clip_config.json").is_file():
+        return load_open_clip(path, tokenizer=tokenizer)
+    config = CLIPConfig.from_dict(json.loads((path / "config.json").read_text(encoding="utf-8")))
     file = path / "model.safetensors"
     if not file.is_file():
         file = path / "pytorch_model.bin"
@@ -54,9 +47,8 @@ def load_clip(
     return ClipVit(
         model,
         load_tokenizer(tokenizer or path),
-        name=card.name if card else path.name,
+        name=path.name,
         normalisation=stated_normalisation(path) or CLIP,
-        dense_size=card.dense_size if card else None,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from transformers import CLIPConfig, CLIPModel
 
@@ -49,3 +51,10 @@ def random_clip_vit(
         torch.manual_seed(seed)
         model = CLIPModel(config)
     return ClipVit(model, name=f"random-clip-{width}x{layers}")
+
+
+def tiny_clip_vit(*, seed: int = 0, tokenizer: Any = None) -> ClipVit:
+    """Returns a CLIP of width 32 with three layers and patches of 8 pixels, for tests."""
+    clip = random_clip_vit(layers=3, context=64, seed=seed)
+    clip.tokenizer = tokenizer
+    return clip

@@ -79,6 +79,11 @@ def load_maskformer(path: Path | str) -> MaskFormer:
     return model
 
 
+def proposals_from_folder(path: Path, *, title: str) -> MaskFormer:
+    """Returns the model of a folder as a source of masks; it brings its own name."""
+    return load_maskformer(path)
+
+
 def save_maskformer(model: MaskFormer, folder: Path, *, half: bool = False) -> Path:
     """Writes a folder that `load_maskformer` reads; returns it.
 

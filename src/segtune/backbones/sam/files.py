@@ -16,6 +16,7 @@ from segtune.backbones.hub import default_device
 from segtune.backbones.reading.hf_files import download, read_pretrained
 from segtune.backbones.reading.preprocessing import stated_normalisation
 from segtune.backbones.sam.model import Sam
+from segtune.backbones.sam.proposals import SamProposals
 from segtune.backbones.sam.sam3 import Sam3
 from segtune.errors import WeightsError
 from segtune.ops.normalisation import HALF, IMAGENET_BY_UNIT
@@ -49,8 +50,17 @@ def load_sam(
         FileNotFoundError, WeightsError: nothing found, it is not a SAM, or weights are missing.
     """
     path = Path(name)
-    if not path.is_dir():
+    if path.is_dir():
+        sam = sam_from_folder(path, tokenizer=tokenizer)
+    else:
         path = download(str(name), example="facebook/sam-vit-base")
+        sam = sam_from_folder(path, tokenizer=tokenizer)
+        sam.name = str(name)  # the folder is called after a commit
+    return sam.to(device or default_device())
+
+
+def sam_from_folder(path: Path, *, tokenizer: str | Path | None = None) -> Sam | Sam3:
+    """Returns the frozen model of a folder, on the CPU; see `load_sam`."""
     file = path / "config.json"
     if not file.is_file():
         raise WeightsError(
@@ -62,13 +72,24 @@ def load_sam(
             f"{path} is a {kind!r} model; expected one of {', '.join(CLASSES)} in its config.json"
         )
     model = read_pretrained(path, CLASSES[kind])
-    title = str(name) if not Path(name).is_dir() else path.name
     stated = stated_normalisation(path)
-    sam: Sam | Sam3
     if isinstance(model, Sam3Model):
-        sam = Sam3(
-            model, load_tokenizer(tokenizer or path), name=title, normalisation=stated or HALF
+        return Sam3(
+            model,
+            load_tokenizer(tokenizer or path),
+            name=path.name,
+            normalisation=stated or HALF,
         )
-    else:
-        sam = Sam(model, name=title, normalisation=stated or IMAGENET_BY_UNIT)
-    return sam.to(device or default_device())
+    return Sam(model, name=path.name, normalisation=stated or IMAGENET_BY_UNIT)
+
+
+def proposals_from_folder(path: Path, *, title: str) -> SamProposals:
+    """Returns a SAM or SAM 2 as a source of masks, on the CPU.
+
+    Args:
+        title: what tables and files call it.
+    """
+    sam = sam_from_folder(path)
+    assert isinstance(sam, Sam)
+    sam.name = title
+    return SamProposals(sam)

@@ -120,3 +120,15 @@ def random_sam3(*, width: int = 32, num_queries: int = 6, seed: int = 0) -> Sam3
         torch.manual_seed(seed)
         model = Sam3Model(config)
     return Sam3(model, name="random-sam3")
+
+
+def tiny_sam(*, seed: int = 0, tokenizer: Any = None) -> Sam:
+    """Returns `random_sam`, which reads no words and so needs no tokenizer."""
+    return random_sam(seed=seed)
+
+
+def tiny_sam3(*, seed: int = 0, tokenizer: Any = None) -> Sam3:
+    """Returns `random_sam3` with a tokenizer."""
+    sam = random_sam3(seed=seed)
+    sam.tokenizer = tokenizer
+    return sam

@@ -24,11 +24,11 @@ from segtune.backbones.encoders.resnet import ResNetConfig
 from segtune.backbones.hub import load_backbone
 from segtune.backbones.maskformer.files import maskformer_from_official
 from segtune.backbones.maskformer.model import MaskFormer
-from segtune.backbones.two_stage.model import Recipe, TwoStage
+from segtune.backbones.two_stage.model import TwoStage
 from segtune.backbones.two_stage.proposal_files import load_proposals
 from segtune.backbones.two_stage.proposals import ProposalModel
+from segtune.backbones.two_stage.spec import Recipe
 from segtune.errors import WeightsError
-from segtune.storage.weights import load_tokenizer, read_state
 
 MODEL_TYPE = "two-stage"
 """`model_type` of our folders."""
@@ -85,12 +85,6 @@ def load_two_stage(path: Path, *, tokenizer: str | Path | None = None) -> TwoSta
     )
 
 
-def is_two_stage(state: Mapping[str, Tensor]) -> bool:
-    """Whether a state dict is of ov-seg, zsseg or ZegFormer."""
-    marks = ("clip_adapter.", "sem_seg_head.predictor.bg_feature")
-    return any(key.startswith(marks) for key in state)
-
-
 def two_stage_from_official(
     state: Mapping[str, Tensor], *, name: str, tokenizer: Any | None = None
 ) -> TwoStage:
@@ -125,12 +119,6 @@ def two_stage_from_official(
         dense_size=RESNET_SIZE if is_ovseg and on_resnet else None,
         settings=settings,
     )
-
-
-def load_official(path: Path, *, tokenizer: str | Path | None = None) -> TwoStage:
-    """Returns both stages of an official file; see `two_stage_from_official`."""
-    given = load_tokenizer(tokenizer) if tokenizer else None
-    return two_stage_from_official(read_state(path), name=path.stem, tokenizer=given)
 
 
 def _word_prompts(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], bool]:

@@ -6,15 +6,26 @@ query is that it found something at all.
 
 from __future__ import annotations
 
+import json
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import Mask2FormerForUniversalSegmentation, MaskFormerForInstanceSegmentation
 
 from segtune.backbones.base import fingerprint_of
+from segtune.backbones.reading.hf_files import read_pretrained
+from segtune.backbones.reading.preprocessing import stated_normalisation
 from segtune.backbones.two_stage.proposals import Proposals
 from segtune.ops.normalisation import IMAGENET_BY_UNIT, Normalisation
+
+CLASSES = {
+    "maskformer": MaskFormerForInstanceSegmentation,
+    "mask2former": Mask2FormerForUniversalSegmentation,
+}
+"""model_type in config.json -> class of transformers."""
 
 
 class HfProposals(nn.Module):
@@ -79,3 +90,15 @@ class HfProposals(nn.Module):
         output = self.model(pixel_values=images)
         nothing = output.class_queries_logits.float().softmax(-1)[..., -1]
         return Proposals(output.masks_queries_logits.float(), objectness=1 - nothing)
+
+
+def proposals_from_folder(path: Path, *, title: str) -> HfProposals:
+    """Returns the model of a folder in the layout of transformers, on the CPU.
+
+    Args:
+        title: what tables and files call it.
+    """
+    kind = json.loads((path / "config.json").read_text(encoding="utf-8"))["model_type"]
+    model = read_pretrained(path, CLASSES[kind])
+    stated = stated_normalisation(path)
+    return HfProposals(model, name=title, normalisation=stated or IMAGENET_BY_UNIT)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, ClassVar, Literal, Protocol, cast, get_args
+from typing import Any, ClassVar, Protocol, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +17,9 @@ from torch import Tensor, nn
 from segtune.backbones.base import fingerprint_of
 from segtune.backbones.clip.model import ClipVit
 from segtune.backbones.two_stage.proposals import ProposalModel, Proposals
+from segtune.backbones.two_stage.spec import Recipe
 from segtune.errors import WeightsError
 
-Recipe = Literal["ovseg", "simbaseline", "zegformer"]
-"""The published system that the weights belong to."""
 TEMPLATES: Mapping[Recipe, str] = {
     "ovseg": "vild_14",
     "simbaseline": "vild_14",

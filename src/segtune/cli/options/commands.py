@@ -20,7 +20,7 @@ from segtune.cli.options.groups import (
 )
 from segtune.cli.options.values import formats, natural_int, positive_float, positive_int
 from segtune.export.sinks import SINKS
-from segtune.systems import SYSTEMS, ZERO_SHOT
+from segtune.systems import SYSTEMS, default_systems
 
 TASKS = ("semantic", "instance", "panoptic")
 RETENTION_IMAGES = 40
@@ -88,11 +88,10 @@ def fit(parser: ArgumentParser) -> None:
         "--out", type=Path, required=True, metavar="FILE", help="prompt file to write"
     )
     parser.add_argument("--force", action="store_true", help="replace an existing FILE")
-    learners = [name for name in SYSTEMS if name not in ZERO_SHOT.values()]
     parser.add_argument(
         "--system",
-        choices=learners,
-        help="default: ssprompt on a SEEM or SAM, rpn on a CLIP, ovseg on proposals with a CLIP",
+        choices=[name for name, spec in SYSTEMS.items() if not spec.is_zero_shot],
+        help=f"default: {default_systems()}; see `segtune systems`",
     )
     parser.add_argument(
         "--task",
@@ -205,6 +204,11 @@ def vocabularies(parser: ArgumentParser) -> None:
     parser.add_argument(
         "name", nargs="?", help="vocabulary, template set or protocol whose words to print"
     )
+
+
+def systems(parser: ArgumentParser) -> None:
+    """Adds the options of `segtune systems`."""
+    parser.add_argument("name", nargs="?", help="system whose options to print")
 
 
 def no_options(parser: ArgumentParser) -> None:

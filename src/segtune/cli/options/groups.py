@@ -48,7 +48,7 @@ def system_options(parser: ArgumentParser) -> None:
     """Adds what answers without prompts, and its options."""
     parser.add_argument(
         "--system",
-        choices=[name for name, card in SYSTEMS.items() if card.learns.startswith("nothing")],
+        choices=[name for name, spec in SYSTEMS.items() if not spec.learns],
         help="what answers without --prompts; default: by the kind of model",
     )
     set_option(parser, "option of the system that answers, such as weight=0.5; may be repeated")

@@ -1,6 +1,5 @@
-"""OVSeg on two frozen models, with SimBaseline, ZegFormer and the untrained pair as peers."""
+"""OVSeg on two frozen models, with SimBaseline, ZegFormer and the untrained pair as peers.
 
-from segtune.systems.ovseg.config import OVSEG, SIMBASELINE, ZEGFORMER, OVSegConfig
-from segtune.systems.ovseg.model import PromptedTwoStage
-
-__all__ = ["OVSEG", "SIMBASELINE", "ZEGFORMER", "OVSegConfig", "PromptedTwoStage"]
+Reading order: `spec`, `config` (which regions and which fusion), `regions`, `prompts` (everything
+learned), `model` (the forward pass), `loss`.
+"""

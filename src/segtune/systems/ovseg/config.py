@@ -8,12 +8,15 @@ code, [S] SimBaseline's code, [Z] ZegFormer's.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
-from segtune.backbones.two_stage.model import Recipe, TwoStage
+from segtune.backbones.two_stage.spec import Recipe
 from segtune.errors import SegtuneError
 from segtune.systems.options import checked
+
+if TYPE_CHECKING:
+    from segtune.backbones.two_stage.model import TwoStage
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,8 @@ class OVSegConfig:
 
 
 OVSEG = OVSegConfig()
+APPROXIMATE = ("min_objectness", "min_score_mass", "duplicate_iou")
+"""Fields whose values other than those of `OVSEG` change labels."""
 SIMBASELINE = OVSegConfig(
     regions="simbaseline",
     threshold=0.5,
@@ -96,23 +101,27 @@ PRESETS: Mapping[str, OVSegConfig] = {
 }
 
 
-def configure(
-    system: str, backbone: TwoStage, options: Mapping[str, Any] | None = None
-) -> OVSegConfig:
+def configure(system: str, options: Mapping[str, Any] | None = None) -> OVSegConfig:
     """Returns the preset of a system with options changed.
 
     Args:
-        system: a key of `PRESETS`, or "two-stage": the preset of the weights, learning nothing.
-        backbone: whose settings come before those of the preset where it is of its own recipe.
-        options: field names to values; they come before both.
+        system: a key of `PRESETS`, or "two-stage", which learns nothing.
+        options: field names to values.
 
     Raises:
         SegtuneError: an option is unknown, of another type or out of range.
     """
-    if system == "two-stage":
-        preset = replace(PRESETS[backbone.recipe], learns="nothing")
-    else:
-        preset = PRESETS[system]
-    if system in ("two-stage", backbone.recipe):
-        preset = replace(preset, **checked(OVSegConfig, system, backbone.settings))
+    preset = PRESETS.get(system, replace(OVSEG, learns="nothing"))
     return replace(preset, **checked(OVSegConfig, system, options))
+
+
+def options_of_model(system: str, backbone: TwoStage) -> dict[str, Any]:
+    """Returns the options with which the weights of a pair were published.
+
+    Systems of another recipe than that of the weights keep their presets; "two-stage" takes the
+    recipe of the weights as it is, without what is learned.
+    """
+    if system == "two-stage":
+        recipe = asdict(PRESETS[backbone.recipe]) | {"learns": "nothing"}
+        return {**recipe, **backbone.settings}
+    return dict(backbone.settings) if system == backbone.recipe else {}

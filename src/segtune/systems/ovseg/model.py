@@ -11,6 +11,7 @@ Unlike the released code, images with one mask or none work, and so do names of 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +29,7 @@ from segtune.ops.fusion import (
     proposal_probs,
 )
 from segtune.systems.base import System, Targets, Words
-from segtune.systems.ovseg.config import OVSegConfig
+from segtune.systems.ovseg.config import APPROXIMATE, OVSEG, OVSegConfig
 from segtune.systems.ovseg.loss import region_loss
 from segtune.systems.ovseg.prompts import LearnedWords, MaskPrompts
 from segtune.systems.ovseg.regions import Looked, RegionReader
@@ -87,6 +88,15 @@ class PromptedTwoStage(System):
         if isinstance(self.prompts, MaskPrompts):
             return self.prompts.mask_prompts
         return self.backbone.clip.mask_prompts
+
+    def exact(self) -> PromptedTwoStage | None:
+        """Returns the system that leaves no mask out and lets none share a pass; None if it is."""
+        exact = replace(self.config, **{name: getattr(OVSEG, name) for name in APPROXIMATE})
+        if exact == self.config:
+            return None
+        twin = PromptedTwoStage(self.backbone, exact, name=self.name)
+        twin.load_learned(self.learned())
+        return twin
 
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> Features:

@@ -3,7 +3,7 @@
 Masks without a pixel above the threshold are never cut out, equal ones are cut out once, and all
 regions of an image go through CLIP together. That changes nothing. Two options do: masks that could
 hardly matter can be left out, and masks that overlap almost wholly can share one pass; see
-`agreement` for what they cost.
+`segtune.predict.agreement` for what they cost.
 """
 
 from __future__ import annotations

@@ -113,6 +113,13 @@ class RPNConfig:
         return tuple(ids[:count] if count >= 0 else ids[count:])
 
 
+@dataclass(frozen=True)
+class DenseClipConfig:
+    """Every choice of the untrained dense CLIP."""
+
+    value_path: bool = True  # False keeps the attention of the last layer
+
+
 RELEASED = RPNConfig(
     m2oe=False,
     static_tokens=10,  # VOC; 100 for COCO [C]

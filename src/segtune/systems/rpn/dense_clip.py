@@ -8,7 +8,6 @@ images.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -16,25 +15,27 @@ from torch import Tensor, nn
 from segtune.backbones.clip.model import ClipVit
 from segtune.errors import SegtuneError
 from segtune.systems.base import System, Targets, Words
+from segtune.systems.rpn.config import DenseClipConfig
 from segtune.systems.rpn.encoder import as_picture
 from segtune.types import Features, Geometry, MaskPrediction
 
 
-@dataclass(frozen=True)
-class DenseClipConfig:
-    """Attributes: value_path: False keeps the attention of the last layer."""
-
-    value_path: bool = True
-
-
 class DenseClip(System):
-    """A frozen CLIP read densely; nothing is learned."""
+    """A frozen CLIP read densely; nothing is learned, so the seed plays no part."""
 
-    name = "dense-clip"
     backbone: ClipVit
+    config: DenseClipConfig
 
-    def __init__(self, backbone: ClipVit, config: DenseClipConfig | None = None) -> None:
+    def __init__(
+        self,
+        backbone: ClipVit,
+        config: DenseClipConfig | None = None,
+        *,
+        name: str = "dense-clip",
+        seed: int = 0,
+    ) -> None:
         super().__init__()
+        self.name = name
         self.config = config or DenseClipConfig()
         self.backbone = backbone
         self.prompts = nn.Module()

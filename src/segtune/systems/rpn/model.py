@@ -37,7 +37,8 @@ class PromptedClip(System):
         >>> import torch
         >>> from segtune.backbones.clip.random import random_clip_vit
         >>> from segtune.systems.base import Words
-        >>> from segtune.systems.rpn import PAPER, PromptedClip
+        >>> from segtune.systems.rpn.config import PAPER
+        >>> from segtune.systems.rpn.model import PromptedClip
         >>> system = PromptedClip(random_clip_vit(), PAPER)
         >>> features = system.encode(torch.zeros(1, 3, 32, 40))
         >>> system(features, Words(torch.randn(7, 16))).shape

@@ -58,7 +58,8 @@ class PromptedSeem(System):
         >>> import torch
         >>> from segtune.backbones.seem.model import random_seem
         >>> from segtune.systems.base import Words
-        >>> from segtune.systems.ssprompt import SSPROMPT, PromptedSeem
+        >>> from segtune.systems.ssprompt.config import SSPROMPT
+        >>> from segtune.systems.ssprompt.model import PromptedSeem
         >>> system = PromptedSeem(random_seem(), SSPROMPT)
         >>> features = system.encode(torch.zeros(1, 3, 64, 64))
         >>> words = Words(torch.randn(7, 16), background=torch.randn(16))

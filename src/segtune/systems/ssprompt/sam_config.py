@@ -89,6 +89,16 @@ def configure(kind: type[Config], system: str, options: Mapping[str, Any] | None
     return kind(**values | checked(kind, system, options))
 
 
+def configure_sam(system: str, options: Mapping[str, Any] | None = None) -> SamPromptConfig:
+    """Returns the config of a system on a SAM or SAM 2; see `configure`."""
+    return configure(SamPromptConfig, system, options)
+
+
+def configure_sam3(system: str, options: Mapping[str, Any] | None = None) -> Sam3PromptConfig:
+    """Returns the config of a system on a SAM 3; see `configure`."""
+    return configure(Sam3PromptConfig, system, options)
+
+
 def _refuse_others(
     config: SSPromptConfig, model: str, allowed: Mapping[str, Sequence[Any]]
 ) -> None:
