@@ -12,6 +12,7 @@ from segtune.cli.options.commands import (
     fit,
     no_options,
     segment,
+    systems,
     train,
     vocabularies,
 )
@@ -75,6 +76,11 @@ COMMANDS = {
     ),
     "demo": Command("the whole story offline in about a minute, with a report", demo),
     "models": Command("list the models, bundled and public", no_options),
+    "systems": Command(
+        "list what can be fitted, or all options of one",
+        systems,
+        ("segtune systems ssprompt",),
+    ),
     "datasets": Command("list the data layouts and the generated worlds", no_options),
     "vocabularies": Command(
         "list the built-in words, templates and protocols",

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from segtune.types import Task
+if TYPE_CHECKING:
+    from segtune.types import Task
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,8 @@ class SystemSpec:
         name: what users type and files say.
         builds: how it is made, one entry per kind of frozen model.
         about: what is learned, or what answers where nothing is; one line.
-        source: the paper, and where its code is.
+        source: who published it, and where; one line.
+        paper: its title.
         learns: there is something to fit.
         is_zero_shot: it is what answers without learned prompts on its kinds of model.
         fit: defaults of a few-shot fit.
@@ -134,6 +136,7 @@ class SystemSpec:
     builds: tuple[Build, ...]
     about: str
     source: str
+    paper: str = ""
     learns: bool = True
     is_zero_shot: bool = False
     fit: FitDefaults = FitDefaults()

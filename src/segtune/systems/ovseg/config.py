@@ -30,7 +30,7 @@ class OVSegConfig:
     threshold: float = 0.4  # strict; 0.4 Swin-B, 0.5 R-101c, 0.35 the demo [C]
 
     # Scores (segtune.ops.fusion).
-    fusion: Recipe = "ovseg"
+    fusion: Recipe = "ovseg"  # how the two opinions become one
     weight: float = 0.7  # of CLIP; 0.7 for, 0.6 else [P], PAS-20 0.45 [C]
     scores: Literal["both", "proposals", "clip"] = "both"  # whose opinion counts
     masks: Literal["all", "best"] = "all"  # best: of each class, thresholded; the demo [C]
@@ -39,7 +39,7 @@ class OVSegConfig:
     clip_templates: str = ""  # sentences for regions; "" takes those for the queries
 
     # What is learned.
-    learns: Literal["mask_prompts", "words", "nothing"] = "mask_prompts"
+    learns: Literal["mask_prompts", "words", "nothing"] = "mask_prompts"  # what a fit changes
     prompt_depth: int = 3  # layers whose blank patches are learned; 1, 3, 6 and 12 in [P]
     prefix_tokens: int = 16  # learned words before the class name [S]
     suffix_tokens: int = 0  # and after it

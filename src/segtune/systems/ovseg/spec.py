@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from segtune.systems.spec import Build, Case, FitDefaults, SystemSpec, TrainerSpec
 
-PAPER = "Open-Vocabulary Semantic Segmentation with Mask-adapted CLIP, Liang et al., CVPR 2023"
+PAPER = "Open-Vocabulary Semantic Segmentation with Mask-adapted CLIP"
+SOURCE = "Liang et al., CVPR 2023"
 TAGS = (
     ("P", "the OVSeg paper"),
     ("C", "its released code"),
@@ -27,7 +28,8 @@ SPECS = (
         "ovseg",
         _BUILDS,
         about="mask prompts: tokens for the blank patches of a region",
-        source=PAPER,
+        source=SOURCE,
+        paper=PAPER,
         # The paper's rate for mask prompts (its released script has 0.05).
         fit=FitDefaults(lr=0.02, weight_decay=0.0, clip_norm=None, views=0),
         tags=TAGS,
@@ -41,7 +43,8 @@ SPECS = (
         "simbaseline",
         _BUILDS,
         about="word vectors before the class names",
-        source="A Simple Baseline for Open-Vocabulary Semantic Segmentation, Xu et al., ECCV 2022",
+        source="Xu et al., ECCV 2022",
+        paper="A Simple Baseline for Open-Vocabulary Semantic Segmentation",
         # A tenth of the paper's rate, and few of its 16,000 steps: chosen on `val` of base-15-5.
         fit=FitDefaults(
             steps=600, lr=0.002, optimizer="sgd", weight_decay=5e-4, clip_norm=None, views=0
@@ -56,7 +59,8 @@ SPECS = (
         "zegformer",
         _BUILDS,
         about="nothing: ZegFormer's regions and fusion",
-        source="Decoupling Zero-Shot Semantic Segmentation, Ding et al., CVPR 2022",
+        source="Ding et al., CVPR 2022",
+        paper="Decoupling Zero-Shot Semantic Segmentation",
         learns=False,
         tags=TAGS,
     ),
@@ -64,7 +68,7 @@ SPECS = (
         "two-stage",
         _BUILDS,
         about="nothing: proposals and CLIP as they come",
-        source=f"{PAPER}; or that of the weights",
+        source="that of the weights",
         learns=False,
         is_zero_shot=True,
         tags=TAGS,

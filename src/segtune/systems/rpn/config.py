@@ -21,55 +21,56 @@ class RPNConfig:
     """Every choice of a prompted CLIP; the defaults are the paper's RPN, gaps filled by [R]."""
 
     # Relationship prompts: one per class and layer, made from the image (RPN section 3).
-    relationship: bool = True
+    relationship: bool = True  # emit them
     layers: str = "all"  # which layers emit: all | odd | even | comma list, 1-based, never the last
-    itp: Literal["both", "no_image", "no_pixel"] = "both"
-    apg: Literal["parameter", "linear"] = "parameter"
+    itp: Literal["both", "no_image", "no_pixel"] = "both"  # which levels meet the text, eq. 2-4
+    apg: Literal["parameter", "linear"] = "parameter"  # pixel knowledge h alone, or with a bias
     h_mode: Literal["shared", "per_layer"] = "shared"  # shared is the only reading near 3 M
-    prefix: Literal["cat", "add", "mul"] = "cat"
+    prefix: Literal["cat", "add", "mul"] = "cat"  # prompts beside the tokens, or onto them
     train_grid: tuple[int, int] = (32, 32)  # patch grid at which h is learned; resized elsewhere
 
     # Mixture of multi-scale experts on the patch tokens inside the relationship path.
-    m2oe: bool = True
-    m2oe_rank: int = 3  # [P] Table 8
+    m2oe: bool = True  # have experts
+    m2oe_rank: int = 3  # of their shared bottleneck, [P] Table 8
     m2oe_experts: int = 4  # scales 1, 1/2, 1/4, 1/8
     m2oe_top_k: int = 2  # never stated; with 1 the softmax is constant and the gate cannot learn
-    m2oe_gated: bool = True
+    m2oe_gated: bool = True  # False sums all experts
     m2oe_balance: float = 0.0  # weight of the load-balance loss, 1e-2 where it is wanted
 
     # Static prompts (VPT, ZegCLIP, released RPN).
-    static_tokens: int = 0
-    static_mode: Literal["deep", "shallow"] = "deep"
+    static_tokens: int = 0  # learned tokens per layer, the same for any image
+    static_mode: Literal["deep", "shallow"] = "deep"  # a set per layer, or one at the input
     static_layers: int | None = None  # deep: n > 0 the first n layers, n < 0 the last; None all
     prompt_projection: bool = False  # one Linear d -> d shared by all prompts [C][Z]
     prompt_norm: bool = True  # trainable LayerNorm before the joint space
-    prompt_dropout: float = 0.1
+    prompt_dropout: float = 0.1  # of all prompts, while training
     prompt_path: Literal["kv", "concat"] = "kv"  # same numbers; concat is slower, as released [C]
 
     # Low-rank adaptation instead of prompts.
-    lora_rank: int = 0
-    lora_alpha: float = 16.0
+    lora_rank: int = 0  # 0: none
+    lora_alpha: float = 16.0  # deltas are scaled by it over the rank
 
     # Reading the last layer.
-    head: Literal["lpm", "tfpm", "decoder"] = "lpm"
-    lpm: Literal["a", "b", "c"] = "c"
-    text_linears: Literal[1, 2] = 1  # [P] one; [C] two
-    decoder_layers: int = 3  # [Z]
-    decoder_heads: int = 8  # [Z]
+    head: Literal["lpm", "tfpm", "decoder"] = "lpm"  # linear, training-free, or ZegCLIP's
+    lpm: Literal["a", "b", "c"] = "c"  # a class is its text t, t * image g, or both of them
+    text_linears: Literal[1, 2] = 1  # on the text branch of the head: [P] one; [C] two
+    decoder_layers: int = 3  # of head=decoder [Z]
+    decoder_heads: int = 8  # of its attention [Z]
 
     # Loss (section 4 of the paper; exact form of the released code).
-    loss: Literal["sigmoid", "softmax"] = "sigmoid"
-    focal_weight: float = 100.0
-    dice_weight: float = 1.0
+    loss: Literal["sigmoid", "softmax"] = "sigmoid"  # focal and dice, or cross-entropy
+    focal_weight: float = 100.0  # of the focal loss [C][Z]
+    dice_weight: float = 1.0  # of the dice loss [C][Z]
     mask_ignored: bool = False  # False: ignored pixels are negatives of every class [C][Z]
     loss_stride: int = 1  # n > 1 compares every n-th label pixel only; approximate, n^2 cheaper
     seen_shift: float = 0.1  # taken off the probabilities of seen classes in zero-shot protocols
 
     # Input conventions of the official code.
-    class_embedding_twice: bool = False
-    imagenet_normalization: bool = False
+    class_embedding_twice: bool = False  # on the class token, as released [C][Z]
+    imagenet_normalization: bool = False  # in place of that of the model [C][Z]
 
-    h_lr_factor: float = 1.0  # released code: 0.1, because no rule matched the name [C]
+    # Learning rates.
+    h_lr_factor: float = 1.0  # of h; released code: 0.1, because no rule matched the name [C]
 
     def __post_init__(self) -> None:
         if self.static_mode == "shallow" and self.relationship:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from segtune.systems.spec import Build, Case, FitDefaults, SystemSpec
 
-PAPER = (
-    "Relationship Prompt Learning is Enough for Open-Vocabulary Semantic Segmentation, Li et al., "
-    "NeurIPS 2024"
-)
+PAPER = "Relationship Prompt Learning is Enough for Open-Vocabulary Semantic Segmentation"
+SOURCE = "Li et al., NeurIPS 2024"
 TAGS = (
     ("P", "the RPN paper"),
     ("C", "its released code"),
@@ -28,7 +26,8 @@ SPECS = (
         "rpn",
         _BUILDS,
         about="relationship prompts per layer (variant=released or paper), linear head",
-        source=PAPER,
+        source=SOURCE,
+        paper=PAPER,
         fit=FitDefaults(grid_option="train_grid"),  # the pixel knowledge lives on that grid
         variants=("released", "paper"),
         tags=TAGS,
@@ -42,8 +41,8 @@ SPECS = (
         "zegclip",
         _BUILDS,
         about="static deep prompts (variant=deep or shallow), cross-attention decoder",
-        source="ZegCLIP: Towards Adapting CLIP for Zero-shot Semantic Segmentation, Zhou et al., "
-        "CVPR 2023",
+        source="Zhou et al., CVPR 2023",
+        paper="ZegCLIP: Towards Adapting CLIP for Zero-shot Semantic Segmentation",
         variants=("deep", "shallow"),
         tags=TAGS,
         checkpoint_reader=_OFFICIAL,
@@ -56,7 +55,8 @@ SPECS = (
         "vpt",
         _BUILDS,
         about="static prompts (variant=deep or shallow), linear head",
-        source="Visual Prompt Tuning, Jia et al., ECCV 2022",
+        source="Jia et al., ECCV 2022",
+        paper="Visual Prompt Tuning",
         variants=("deep", "shallow"),
         tags=TAGS,
         cases=(Case(), Case("shallow", {"variant": "shallow"})),
@@ -65,7 +65,8 @@ SPECS = (
         "lora",
         _BUILDS,
         about="low-rank adaptation of the image tower, linear head",
-        source="LoRA: Low-Rank Adaptation of Large Language Models, Hu et al., ICLR 2022",
+        source="Hu et al., ICLR 2022",
+        paper="LoRA: Low-Rank Adaptation of Large Language Models",
         tags=TAGS,
         cases=(Case(options={"lora_rank": 2}),),
     ),
@@ -73,7 +74,8 @@ SPECS = (
         "lpm",
         _BUILDS,
         about="the linear head alone",
-        source=f"ablation of {PAPER}",
+        source=f"ablation of {SOURCE}",
+        paper=PAPER,
         tags=TAGS,
     ),
 )
@@ -82,7 +84,8 @@ DENSE_CLIP = SystemSpec(
     "dense-clip",
     (Build("clip-vit", f"{_HERE}.dense_clip:DenseClip", f"{_HERE}.dense_clip:DenseClipConfig"),),
     about="nothing: patches of the last layer against the words",
-    source="Extract Free Dense Labels from CLIP (MaskCLIP), Zhou et al., ECCV 2022",
+    source="Zhou et al., ECCV 2022",
+    paper="Extract Free Dense Labels from CLIP",
     learns=False,
     is_zero_shot=True,
 )

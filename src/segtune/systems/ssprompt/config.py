@@ -14,6 +14,8 @@ from typing import Any, Literal
 from segtune.errors import SegtuneError
 from segtune.systems.options import checked
 
+Spatial = Literal["default", "embeddings", "points"]
+Semantic = Literal["default", "embeddings", "context", "names"]
 Fusion = Literal["convex", "additive", "average", "replace"]
 EmbedInit = Literal["copy", "noise", "normal", "zeros"]
 
@@ -27,43 +29,43 @@ class SSPromptConfig:
     """
 
     # Where queries and class embeddings come from.
-    spatial: Literal["default", "embeddings", "points"] = "embeddings"  # points: VSPL
-    semantic: Literal["default", "embeddings", "context", "names"] = "embeddings"  # CoOp, LOCN
+    spatial: Spatial = "embeddings"  # what is learned of the queries; points: VSPL
+    semantic: Semantic = "embeddings"  # and of the classes; context: CoOp, names: LOCN
     classes: tuple[str, ...] = ()  # names of the fit, in the order of the learned rows
 
     # Fusion of default and learned embeddings, equations 4 and 6.
-    fusion: Fusion = "convex"  # [R], see the specification for why
-    weight_shape: Literal["scalar", "channel", "global"] = "scalar"  # [P] one per prompt
-    weight_param: Literal["raw", "clamp01", "sigmoid"] = "raw"
-    weight_init: float = 0.5  # the paper's baseline without weights is the average
-    embed_init: EmbedInit = "copy"
-    renormalize_text: bool = False
-    spatial_target: Literal["content", "position", "both"] = "content"
-    learn_background: bool = False
+    fusion: Fusion = "convex"  # w z + (1 - w) e; or w z + e, (z + e) / 2, e [R]
+    weight_shape: Literal["scalar", "channel", "global"] = "scalar"  # w: [P] one per prompt
+    weight_param: Literal["raw", "clamp01", "sigmoid"] = "raw"  # from learned number to weight
+    weight_init: float = 0.5  # at first; the paper's baseline without weights is the average
+    embed_init: EmbedInit = "copy"  # learned embeddings start at the default ones, or elsewhere
+    renormalize_text: bool = False  # class embeddings get unit length after the fusion
+    spatial_target: Literal["content", "position", "both"] = "content"  # which part of a query
+    learn_background: bool = False  # an embedding for "none of the words" as well
 
     # CoOp and LOCN.
-    context_tokens: int = 16
+    context_tokens: int = 16  # learned words before every name
     context_init: str = ""  # words, such as "a photo of a"; empty draws N(0, 0.02)
-    context_per_class: bool = False
-    name_templates: tuple[str, ...] = ("a photo of a {}.",)
+    context_per_class: bool = False  # other words for each class
+    name_templates: tuple[str, ...] = ("a photo of a {}.",)  # sentences around learned names
 
     # VSPL.
     point_grid: int = 10  # points per side
     point_copies: int = 3  # queries that every point asks, as in SEEM v1
 
     # Words outside of the fit.
-    retain: Literal["shared", "exact"] = "shared"  # [P] one group of queries
+    retain: Literal["shared", "exact"] = "shared"  # [P] one group of queries; exact: own queries
 
     # Learning.
-    task: Literal["semantic", "instance", "panoptic"] = "semantic"
-    semantic_loss: Literal["nll", "score", "logsumexp"] = "nll"  # [R] unsaid in the paper
+    task: Literal["semantic", "instance", "panoptic"] = "semantic"  # what the masks are of
+    semantic_loss: Literal["nll", "score", "logsumexp"] = "nll"  # on pixels [R], unsaid in [P]
     class_balance: float = 0.0  # [R] 0: mean over pixels; 1: mean over classes
     pull: float = 0.0  # ours: half of it times the squared way of all class embeddings is a loss
-    dice: bool = False  # [P] names cross-entropy and binary cross-entropy only
-    deep_supervision: bool = False
-    spatial_lr_factor: float = 3.0  # gradients of the queries are far smaller; 1 for objects
-    semantic_lr_factor: float = 1.0
-    context_lr_factor: float = 1.0
+    dice: bool = False  # dice loss of masks; [P] names cross-entropy and binary cross-entropy only
+    deep_supervision: bool = False  # the loss is the mean over all layers of the decoder
+    spatial_lr_factor: float = 3.0  # of queries, whose gradients are smaller; 1 for objects
+    semantic_lr_factor: float = 1.0  # of class embeddings
+    context_lr_factor: float = 1.0  # of word vectors
 
     def __post_init__(self) -> None:
         if self.point_grid < 1 or self.context_tokens < 1:

@@ -25,7 +25,7 @@ class SamPromptConfig(SSPromptConfig):
     with the other tasks from annotated objects.
     """
 
-    class_tokens: int = 4  # ours
+    class_tokens: int = 4  # prompt tokens per class of the fit, ours
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -59,7 +59,7 @@ class Sam3PromptConfig(SSPromptConfig):
     With `task="semantic"` it answers with class scores per pixel, with the others with masks.
     """
 
-    pixel_scores: Literal["max", "sum"] = "max"  # over the queries, [R]
+    pixel_scores: Literal["max", "sum"] = "max"  # of a class, over the queries [R]
     kept_masks: int = 100  # per image, best first, for tasks other than semantic
 
     def __post_init__(self) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from segtune.systems.spec import Build, Case, FitDefaults, SystemSpec
-from segtune.types import Task
 
-PAPER = "Learning to Prompt Segment Anything Models, Huang et al., arXiv 2401.04651"
+if TYPE_CHECKING:
+    from segtune.types import Task
+
+PAPER = "Learning to Prompt Segment Anything Models"
+SOURCE = "Huang et al., arXiv 2401.04651"
 TAGS = (("P", "the paper"), ("R", "our reconstruction"))
 TASKS: tuple[Task, ...] = ("semantic", "instance", "panoptic")
 
@@ -58,7 +62,8 @@ SPECS = (
         "ssprompt",
         (SEEM, SAM, SAM3),
         about="query and class embeddings (SpaPrompt and SemPrompt)",
-        source=PAPER,
+        source=SOURCE,
+        paper=PAPER,
         # (queries, class embeddings): new names, or names that are right in images that look
         # different.
         fit=replace(_COMPARED, rate_factors=(1.0, (10.0, 0.1))),
@@ -81,7 +86,8 @@ SPECS = (
         "spaprompt",
         (SEEM, SAM, SAM3),
         about="query embeddings",
-        source=PAPER,
+        source=SOURCE,
+        paper=PAPER,
         fit=replace(_COMPARED, lr=0.3),
         tasks=TASKS,
         tags=TAGS,
@@ -93,7 +99,8 @@ SPECS = (
         "semprompt",
         (SEEM, SAM, SAM3),
         about="class embeddings",
-        source=PAPER,
+        source=SOURCE,
+        paper=PAPER,
         fit=_COMPARED,
         tasks=TASKS,
         tags=TAGS,
@@ -110,7 +117,8 @@ SPECS = (
         "coop",
         (SEEM,),
         about="word vectors before the class names",
-        source="Learning to Prompt for Vision-Language Models, Zhou et al., IJCV 2022",
+        source="Zhou et al., IJCV 2022",
+        paper="Learning to Prompt for Vision-Language Models",
         fit=replace(_EMBEDDINGS, lr=0.05, clip_norm=1.0),  # steep inside the text encoder
         tasks=TASKS,
         tags=TAGS,
@@ -122,7 +130,8 @@ SPECS = (
         "locn",
         (SEEM,),
         about="the word vectors of the class names",
-        source="Learning to Name Classes for Vision and Language Models, Parisot et al., CVPR 2023",
+        source="Parisot et al., CVPR 2023",
+        paper="Learning to Name Classes for Vision and Language Models",
         fit=replace(_EMBEDDINGS, lr=0.2, clip_norm=1.0),
         tasks=TASKS,
         tags=TAGS,
@@ -134,7 +143,8 @@ SPECS = (
         "vspl",
         (SEEM, SAM),
         about="the places of point prompts",
-        source=f"baseline of {PAPER}",
+        source=f"baseline of {SOURCE}",
+        paper=PAPER,
         fit=replace(_EMBEDDINGS, lr=0.01),
         tasks=TASKS,
         tags=TAGS,
@@ -149,7 +159,8 @@ SPECS = (
         "seem",
         (SEEM,),
         about="nothing: the model as it is",
-        source="Segment Everything Everywhere All at Once, Zou et al., NeurIPS 2023",
+        source="Zou et al., NeurIPS 2023",
+        paper="Segment Everything Everywhere All at Once",
         learns=False,
         is_zero_shot=True,
         tags=TAGS,
@@ -158,7 +169,8 @@ SPECS = (
         "sam",
         (SAM,),
         about="nothing: masks without names from a grid of clicks",
-        source="Segment Anything, Kirillov et al., ICCV 2023; SAM 2, Ravi et al., 2024",
+        source="Kirillov et al., ICCV 2023; Ravi et al., 2024",
+        paper="Segment Anything; SAM 2: Segment Anything in Images and Videos",
         learns=False,
         is_zero_shot=True,
         tags=TAGS,
@@ -168,7 +180,8 @@ SPECS = (
         "sam3",
         (SAM3,),
         about="nothing: the model as it is",
-        source="SAM 3: Segment Anything with Concepts, Carion et al., 2025",
+        source="Carion et al., 2025",
+        paper="SAM 3: Segment Anything with Concepts",
         learns=False,
         is_zero_shot=True,
         tags=TAGS,
