@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from segtune.cli.clicks import Pointing
 from segtune.cli.images import ImageFile
+from segtune.cli.options.clicks import Pointing
 from segtune.cli.tables import percent
 from segtune.data.masks_in import read_masks, without_empty
 from segtune.errors import DataError, SegtuneError

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from segtune.cli.clicks import boxes, points
 from segtune.cli.images import ImageFile
+from segtune.cli.options.clicks import boxes, points
 from segtune.errors import DataError, SegtuneError
 
 IMAGE = ImageFile("a", Path("photos/a.jpg"))
