@@ -9,22 +9,23 @@ Shape letters: N masks, K classes, H W the original image.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from segtune.backbones.base import FrozenModel, NamesRegions
 from segtune.backbones.clip.masked import check_prompts, region_embeds
 from segtune.backbones.clip.model import ClipVit
 from segtune.data.masks_in import Empty, MasksLike, read_masks, without_empty
 from segtune.errors import SegtuneError
 from segtune.ops.regions.cut import cut_regions
 from segtune.ops.regions.recipes import RegionConfig
+from segtune.ops.resize import resized
 from segtune.ops.segments import crop_segment
+from segtune.predict.images import ImageLike
 from segtune.predict.look import painted
-from segtune.predict.pixels import resized
 from segtune.prompts import Prompts
 from segtune.systems.base import Words
 from segtune.types import Sample, Segmentation, Vocabulary
@@ -40,22 +41,21 @@ PIXELS_AT_ONCE = 2**25
 """Pixels of masks that are cut together."""
 
 
-def clip_of(backbone: Any) -> ClipVit:
+def clip_of(backbone: FrozenModel) -> ClipVit:
     """Returns the CLIP of a model that can name masks.
 
     Raises:
         SegtuneError: the model has none.
     """
-    clip = backbone if isinstance(backbone, ClipVit) else getattr(backbone, "clip", None)
-    if not isinstance(clip, ClipVit):
+    if not isinstance(backbone, NamesRegions):
         raise SegtuneError(
             f"{backbone.name} has no CLIP that looks at regions; name masks with --model "
             f"{DEFAULT_CLIP}, or another CLIP ViT or two-stage model"
         )
-    return clip
+    return backbone.region_clip
 
 
-def mask_prompts_of(backbone: Any, prompts: Prompts | None) -> Tensor | None:
+def mask_prompts_of(backbone: FrozenModel, prompts: Prompts | None) -> Tensor | None:
     """Returns the mask prompts of a prompt file, else those that came with the weights.
 
     Raises:
@@ -155,7 +155,7 @@ def _at_size(masks: Tensor, image: Tensor, threshold: float) -> Tensor:
 
 
 def classify_masks(
-    image: Path | str | np.ndarray,
+    image: ImageLike,
     masks: MasksLike,
     vocabulary: VocabularySpec | None = None,
     *,

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -27,6 +28,7 @@ from segtune.backbones.decoders.query_groups import QueryGroup
 from segtune.backbones.encoders.davit import DaViT, DaViTConfig
 from segtune.backbones.encoders.focalnet import FocalNet, FocalNetConfig
 from segtune.backbones.seem.config import SeemConfig
+from segtune.backbones.seem.look import LookedSeem, look_seem
 from segtune.backbones.seem.point_prompts import PointPrompts, answer_points, boxes_to_points
 from segtune.backbones.seem.text import SeemText, SeemTextConfig
 from segtune.errors import SegtuneError, WeightsError
@@ -150,6 +152,10 @@ class Seem(nn.Module):
             image[:, h:] = 0
             image[:, :, w:] = 0
         return self.pixel_decoder(self.image_encoder(x))
+
+    def look(self, pixels: np.ndarray, short_side: int) -> LookedSeem:
+        """Returns what the model sees of (H, W, 3) uint8 pixels, for any number of clicks."""
+        return look_seem(self, pixels, short_side)
 
     # -- words ------------------------------------------------------------------------------
 

@@ -117,6 +117,11 @@ class TwoStage(nn.Module):
         """That of the CLIP: mask prompts and learned words never see the proposals."""
         return self.clip.fingerprint
 
+    @property
+    def region_clip(self) -> ClipVit:
+        """The CLIP that names regions."""
+        return self.clip
+
     def class_logits(self, found: Proposals, text_embeds: Tensor) -> Tensor | None:
         """Returns what the proposals think of the words, None where they know none.
 

@@ -11,6 +11,8 @@ from typing import Protocol
 
 from torch import Tensor
 
+from segtune.backbones.base import Proposes
+
 
 @dataclass(frozen=True)
 class Proposals:
@@ -38,7 +40,7 @@ class Proposals:
                 )
 
 
-class ProposalModel(Protocol):
+class ProposalModel(Proposes, Protocol):
     """A frozen first stage.
 
     Attributes:
@@ -55,7 +57,3 @@ class ProposalModel(Protocol):
 
     @property
     def fingerprint(self) -> str: ...
-
-    def propose(self, pixels: Tensor) -> Proposals:
-        """Returns the masks of (B, 3, H, W) pixels, 0..255 RGB, not normalised."""
-        ...
