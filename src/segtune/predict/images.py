@@ -40,8 +40,8 @@ def as_sample(image: ImageLike) -> Sample:
             return replace(image, image=pixels_of_array(image.image))
         return image
     raise SegtuneError(
-        f"an image cannot be a {type(image).__name__}; give a path, a PIL image, a uint8 array "
-        "(H, W), (H, W, 3) or (H, W, 4), or a Sample"
+        f"an image cannot be of type {type(image).__name__}; give a path, a PIL image, a uint8 "
+        "array (H, W), (H, W, 3) or (H, W, 4), or a Sample"
     )
 
 
