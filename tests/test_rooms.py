@@ -22,7 +22,6 @@ Edge = tuple[str, str]
 ALLOWED_IMPORTS: dict[Edge, str] = {
     ("segtune.backbones.hub", "segtune.backbones.sam.files"): "models are not a table by name yet",
     ("segtune.backbones.hub", "segtune.backbones.two_stage.files"): "the same",
-    ("segtune.predict.naming", "segtune.predict.segmenter"): "`classify_masks` loads a model",
 }
 """Imports that are left to be removed, with the reason; this list only gets shorter."""
 ALLOWED_FOLDERS: dict[str, str] = {

@@ -4,12 +4,12 @@ import pytest
 
 from segtune.backbones.base import (
     FrozenModel,
-    NamesRegions,
     Promptable,
     Proposes,
     ReadsWords,
     prompt_fingerprint,
 )
+from segtune.backbones.clip.masked import NamesRegions
 from segtune.backbones.sam.proposals import SamProposals
 from segtune.backbones.sam.random import random_sam, random_sam3
 from segtune.backbones.seem.model import random_seem

@@ -1,24 +1,22 @@
 """What a frozen model can do for the rooms above it: one small protocol for each capability.
 
 Every model is a `FrozenModel`. What else it can do is asked by `isinstance`, never by its kind:
-`ReadsWords`, `Promptable`, `NamesRegions`, `Proposes`.
+`ReadsWords`, `Promptable`, `Proposes`, and `NamesRegions` beside the CLIP that it speaks of, in
+`clip/masked.py`.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from segtune.backbones.prompting import Looked
-
-if TYPE_CHECKING:
-    from segtune.backbones.clip.model import ClipVit
-    from segtune.backbones.two_stage.proposals import Proposals
 
 
 @runtime_checkable
@@ -88,12 +86,30 @@ class Promptable(Protocol):
         ...
 
 
-@runtime_checkable
-class NamesRegions(Protocol):
-    """A model that says what a part of an image shows, by a CLIP that looks at regions."""
+@dataclass(frozen=True)
+class Proposals:
+    """Masks of a batch of images, over the model input, padding included.
 
-    @property
-    def region_clip(self) -> ClipVit: ...
+    Attributes:
+        mask_logits: (B, Q, h, w), unbounded, usually at a quarter of the input.
+        query_embeds: (B, Q, k), not normalised, in the joint image-text space; None for sources
+            that know no words.
+        objectness: (B, Q), 0..1, how sure the source is that a mask is something; None where it
+            does not say.
+    """
+
+    mask_logits: Tensor
+    query_embeds: Tensor | None = None
+    objectness: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        expected = tuple(self.mask_logits.shape[:2])
+        for name in ("query_embeds", "objectness"):
+            value: Tensor | None = getattr(self, name)
+            if value is not None and tuple(value.shape[:2]) != expected:
+                raise ValueError(
+                    f"{name} is {tuple(value.shape)} but there are {expected} masks (images, masks)"
+                )
 
 
 @runtime_checkable

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from segtune.backbones.base import FrozenModel, NamesRegions
-from segtune.backbones.clip.masked import check_prompts, region_embeds
+from segtune.backbones.base import FrozenModel
+from segtune.backbones.clip.masked import NamesRegions, check_prompts, region_embeds
 from segtune.backbones.clip.model import ClipVit
 from segtune.data.masks_in import Empty, MasksLike, read_masks, without_empty
 from segtune.errors import SegtuneError
@@ -24,12 +24,10 @@ from segtune.ops.regions.cut import cut_regions
 from segtune.ops.regions.recipes import RegionConfig
 from segtune.ops.resize import resized
 from segtune.ops.segments import crop_segment
-from segtune.predict.images import ImageLike
 from segtune.predict.look import painted
 from segtune.prompts import Prompts
 from segtune.systems.base import Words
 from segtune.types import Sample, Segmentation, Vocabulary
-from segtune.vocabulary.parse import VocabularySpec
 
 DEFAULT_CLIP = "clip-vit-tiny"
 """The bundled model that names masks."""
@@ -152,21 +150,3 @@ def _at_size(masks: Tensor, image: Tensor, threshold: float) -> Tensor:
     small = F.interpolate(masks[:, None].float(), size, mode="bilinear", antialias=True)[:, 0]
     vanished = ~(small > threshold).flatten(1).any(1)
     return torch.where(vanished[:, None, None], (small > 0).float(), small)
-
-
-def classify_masks(
-    image: ImageLike,
-    masks: MasksLike,
-    vocabulary: VocabularySpec | None = None,
-    *,
-    prompts: Prompts | Path | str | None = None,
-    model: str | Path = DEFAULT_CLIP,
-) -> Segmentation:
-    """Returns names for the masks of one image, by a model that is loaded for it alone.
-
-    For more than one image, `segtune.load` the model once and use its `classify_masks`, whose
-    arguments these are.
-    """
-    from segtune.predict.segmenter import load
-
-    return load(model).classify_masks(image, masks, vocabulary, prompts=prompts)

@@ -276,17 +276,3 @@ def load(
     """Returns a ready model by name or path; see `segtune.backbones.hub.load_backbone`."""
     backbone = load_backbone(model, tokenizer=tokenizer, device=device)
     return Segmenter(backbone, templates=templates, resolution=resolution)
-
-
-def segment(
-    image: ImageLike,
-    vocabulary: VocabularySpec,
-    *,
-    model: str | Path = DEFAULT_MODEL,
-    task: Task = "semantic",
-) -> Segmentation:
-    """Returns the segmentation of one image by a model that is loaded for it alone.
-
-    For more than one image, `load` the model once and use its `segment`.
-    """
-    return load(model).segment(image, vocabulary, task=task)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,15 +14,29 @@ from segtune.backbones.prompting import Boxes, Clicks, ObjectMasks
 from segtune.errors import SegtuneError
 from segtune.types import Geometry
 
-if TYPE_CHECKING:
-    from segtune.backbones.sam.model import Sam
+
+class AnswersTokens(Protocol):
+    """What is asked of a `Sam` here; see there."""
+
+    name: str
+    input_size: int
+
+    def to_input(self, coords_px: Tensor, geometry: Geometry) -> Tensor: ...
+
+    def tokens_of_points(self, points_norm: Tensor, labels: Tensor | None = None) -> Tensor: ...
+
+    def tokens_of_boxes(self, boxes_norm: Tensor) -> Tensor: ...
+
+    def decode(
+        self, features: Mapping[str, Tensor], tokens: Tensor, *, multimask: bool = False
+    ) -> tuple[Tensor, Tensor]: ...
 
 
 @dataclass(frozen=True, eq=False)
 class LookedSam:
     """What a SAM saw of one image: a `Looked`. Its masks have no names."""
 
-    sam: Sam
+    sam: AnswersTokens
     features: Mapping[str, Tensor]
     geometry: Geometry
 
@@ -61,10 +75,3 @@ class LookedSam:
     def _refuse(self, text: Tensor | None) -> None:
         if text is not None:
             raise SegtuneError(f"{self.sam.name} reads no words to name masks by; leave them out")
-
-
-@torch.inference_mode()
-def look_sam(sam: Sam, pixels: np.ndarray) -> LookedSam:
-    """Returns what a SAM or SAM 2 sees of (H, W, 3) uint8 pixels, which it resizes itself."""
-    picture = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float()
-    return LookedSam(sam, sam.features(picture), sam.geometry(*pixels.shape[:2]))

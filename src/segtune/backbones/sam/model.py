@@ -26,7 +26,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers import Sam2Model, SamModel
 
 from segtune.backbones.sam.frozen import FrozenSam
-from segtune.backbones.sam.look import LookedSam, look_sam
+from segtune.backbones.sam.look import LookedSam
 from segtune.errors import SegtuneError
 from segtune.ops.boxes import mask_nms
 from segtune.ops.normalisation import IMAGENET_BY_UNIT, Normalisation
@@ -104,13 +104,15 @@ class Sam(FrozenSam):
             return {"image": maps}
         return {"high0": maps[0], "high1": maps[1], "image": maps[2]}
 
+    @torch.inference_mode()
     def look(self, pixels: np.ndarray, short_side: int | None = None) -> LookedSam:
         """Returns what the model sees of (H, W, 3) uint8 pixels, for any number of clicks.
 
         Args:
             short_side: plays no part; the model has an input size of its own.
         """
-        return look_sam(self, pixels)
+        picture = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float()
+        return LookedSam(self, self.features(picture), self.geometry(*pixels.shape[:2]))
 
     # -- prompts to tokens ------------------------------------------------------------------
 

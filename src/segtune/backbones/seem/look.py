@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -12,14 +12,37 @@ from torch import Tensor
 from segtune.backbones.decoders.masked_decoder import DecoderOutput
 from segtune.backbones.decoders.memory import DecoderMemory
 from segtune.backbones.prompting import NO_CLICK, Boxes, Clicks, ObjectMasks
-from segtune.ops.resize import resized
 from segtune.types import Geometry
-
-if TYPE_CHECKING:
-    from segtune.backbones.seem.model import Seem
 
 AT_ONCE = 16
 """Objects that are asked for together."""
+
+
+class AnswersPoints(Protocol):
+    """What is asked of a `Seem` here."""
+
+    @property
+    def mask_resize(self) -> Literal["bilinear", "bicubic"]: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def segment_points(
+        self,
+        memory: DecoderMemory,
+        points_norm: Tensor,
+        labels: Tensor | None = None,
+        *,
+        text: Tensor | None = None,
+    ) -> DecoderOutput:
+        """Returns one answer per point prompt."""
+        ...
+
+    def segment_boxes(
+        self, memory: DecoderMemory, boxes_norm: Tensor, *, text: Tensor | None = None
+    ) -> DecoderOutput:
+        """Returns one answer per box."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +54,7 @@ class LookedSeem:
             click.
     """
 
-    seem: Seem
+    seem: AnswersPoints
     memory: DecoderMemory
     geometry: Geometry
 
@@ -84,18 +107,6 @@ class LookedSeem:
         )
         original, inner, given = (coords.new_tensor(size[::-1] * pairs) for size in sizes)
         return ((coords * inner / original - 0.5).clamp(min=0) / given).float()
-
-
-@torch.inference_mode()
-def look_seem(seem: Seem, pixels: np.ndarray, short_side: int) -> LookedSeem:
-    """Returns what a SEEM sees of (H, W, 3) uint8 pixels, the shorter side resized."""
-    picture = resized(pixels, short_side).to(seem.device)
-    memory = seem.decoder.prepare(*seem.features(picture[None]), keep_keys=True)
-    height, width = picture.shape[1:]
-    stride = seem.patch_size
-    input_size = (-(-height // stride) * stride, -(-width // stride) * stride)
-    original_size = (pixels.shape[0], pixels.shape[1])
-    return LookedSeem(seem, memory, Geometry(original_size, (height, width), input_size))
 
 
 def padded_clicks(clicks: Clicks, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:

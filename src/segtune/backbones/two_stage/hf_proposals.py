@@ -12,8 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from segtune.backbones.base import fingerprint_of
-from segtune.backbones.two_stage.proposals import Proposals
+from segtune.backbones.base import Proposals, fingerprint_of
 from segtune.ops.normalisation import IMAGENET_BY_UNIT, Normalisation
 
 

@@ -14,9 +14,9 @@ from typing import Any, ClassVar, Literal, Protocol, cast, get_args
 import torch
 from torch import Tensor, nn
 
-from segtune.backbones.base import fingerprint_of
+from segtune.backbones.base import Proposals, fingerprint_of
 from segtune.backbones.clip.model import ClipVit
-from segtune.backbones.two_stage.proposals import ProposalModel, Proposals
+from segtune.backbones.two_stage.proposals import ProposalModel
 from segtune.errors import WeightsError
 
 Recipe = Literal["ovseg", "simbaseline", "zegformer"]

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from segtune.backbones.base import Proposals
 from segtune.backbones.two_stage.model import TwoStage
-from segtune.backbones.two_stage.proposals import Proposals
 from segtune.errors import SegtuneError
 from segtune.ops.fusion import (
     SCALE,
