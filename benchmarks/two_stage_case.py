@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from segtune.backbones.base import Proposals
 from segtune.backbones.clip.random import random_clip_vit
 from segtune.backbones.encoders.swin import SwinConfig
 from segtune.backbones.maskformer.model import MaskFormer, MaskFormerConfig
 from segtune.backbones.two_stage.model import TwoStage
-from segtune.backbones.two_stage.proposals import Proposals
 from segtune.systems import build_system
 from segtune.systems.base import Words
 from segtune.systems.ovseg.model import PromptedTwoStage

@@ -1,13 +1,14 @@
 """The prompt file: round trip, header, and everything that can be wrong with it."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from segtune.errors import DataError, WeightsError
-from segtune.prompts import Prompts
+from segtune.prompts import Prompts, read_prompts
 from segtune.types import Concept, Resolution, TemplateSet, Vocabulary
 
 
@@ -42,6 +43,32 @@ def test_round_trip(prompts, tmp_path):
         assert getattr(loaded, name) == getattr(prompts, name)
     assert loaded.metrics["mIoU"] == 0.5
     assert loaded.num_learned() == 7
+
+
+def test_the_digest_is_of_what_a_system_is_built_from(prompts, tmp_path):
+    digest = prompts.digest()
+    assert digest == Prompts.load(prompts.save(tmp_path / "p.safetensors")).digest()
+    assert digest == replace(prompts, training={}, metrics={}, model="other").digest()
+    assert digest == replace(prompts, tensors=dict(reversed(prompts.tensors.items()))).digest()
+    other = {
+        "system": "vpt",
+        "options": {"static_tokens": 3},
+        "tensors": prompts.tensors | {"b.c": torch.tensor(1.25)},
+    }
+    shapes = prompts.tensors | {"a": torch.arange(6.0).view(3, 2)}
+    types = prompts.tensors | {"a": torch.arange(6.0).view(2, 3).bfloat16()}
+    changed = [replace(prompts, **{name: value}) for name, value in other.items()]
+    changed += [replace(prompts, tensors=tensors) for tensors in (shapes, types)]
+    assert len({digest, *(each.digest() for each in changed)}) == 6
+    tuples, lists = (replace(prompts, options={"classes": c}) for c in (("a",), ["a"]))
+    assert tuples.digest() == lists.digest()
+
+
+def test_prompts_from_a_file_or_as_they_are(prompts, tmp_path):
+    path = prompts.save(tmp_path / "p.safetensors")
+    assert read_prompts(prompts) is prompts
+    assert read_prompts(None) is None
+    assert read_prompts(path).digest() == read_prompts(str(path)).digest() == prompts.digest()
 
 
 def test_another_model_is_refused(prompts):

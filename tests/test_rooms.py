@@ -19,9 +19,7 @@ FILES_SIDE_BY_SIDE, LINES = 20, 400
 
 Edge = tuple[str, str]
 
-ALLOWED_IMPORTS: dict[Edge, str] = {
-    ("segtune.predict.naming", "segtune.predict.segmenter"): "`classify_masks` loads a model",
-}
+ALLOWED_IMPORTS: dict[Edge, str] = {}
 """Imports that are left to be removed, with the reason; this list only gets shorter."""
 ALLOWED_FOLDERS: dict[str, str] = {
     "eval": "its tasks are not a folder of their own yet",

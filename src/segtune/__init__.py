@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from segtune.eval.run import evaluate as evaluate
     from segtune.fewshot.fit import FitConfig as FitConfig
     from segtune.fewshot.fit import fit as fit
-    from segtune.predict.naming import classify_masks as classify_masks
+    from segtune.predict.once import classify_masks as classify_masks
+    from segtune.predict.once import segment as segment
     from segtune.predict.segmenter import Segmenter as Segmenter
     from segtune.predict.segmenter import load as load
-    from segtune.predict.segmenter import segment as segment
     from segtune.prompts import Prompts as Prompts
     from segtune.types import Concept as Concept
     from segtune.types import Resolution as Resolution
@@ -39,13 +39,13 @@ _HOME = {
     "Segmentation": "segtune.types",
     "Segmenter": "segtune.predict.segmenter",
     "Vocabulary": "segtune.types",
-    "classify_masks": "segtune.predict.naming",
+    "classify_masks": "segtune.predict.once",
     "evaluate": "segtune.eval.run",
     "fit": "segtune.fewshot.fit",
     "load": "segtune.predict.segmenter",
     "open_dataset": "segtune.data.formats",
     "read_vocabulary": "segtune.data.formats",
-    "segment": "segtune.predict.segmenter",
+    "segment": "segtune.predict.once",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]

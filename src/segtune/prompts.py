@@ -6,6 +6,7 @@ fingerprint, the vocabulary and templates of the fit, shots, seed, resolution, m
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -134,6 +135,23 @@ class Prompts:
     def num_learned(self) -> int:
         """Returns how many numbers are stored."""
         return sum(value.numel() for value in self.tensors.values())
+
+    def digest(self) -> str:
+        """Returns 32 hex digits of all that a system is built from: its options and numbers."""
+        import torch
+
+        plain = json.dumps([self.system, dict(self.options)], sort_keys=True)
+        digest = hashlib.blake2b(plain.encode(), digest_size=16)
+        for key, value in sorted(self.tensors.items()):
+            digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
+            flat = value.detach().cpu().contiguous().reshape(-1)
+            digest.update(flat.view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+
+def read_prompts(source: Prompts | Path | str | None) -> Prompts | None:
+    """Returns prompts as they are, those of a file, or None."""
+    return Prompts.load(source) if isinstance(source, str | Path) else source
 
 
 def _vocabulary_from(values: Mapping[str, Any]) -> Vocabulary:

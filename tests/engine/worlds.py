@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from segtune.backbones.base import Proposals
 from segtune.backbones.clip.random import random_clip_vit
-from segtune.backbones.two_stage.proposals import Proposals
 from segtune.data.samples import IndexedDataset, Record
 from segtune.engine.masks import LabelMasks, MaskSource
 from segtune.engine.stage import RegionStage

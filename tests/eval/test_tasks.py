@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -42,29 +42,37 @@ def imperfect(task):
     return predict
 
 
-def by_click(sample: Sample, clicks: np.ndarray) -> Segmentation:
-    """The true object under each click."""
-    found = []
-    for x, y in clicks.astype(int):
-        (item,) = [item for item in sample.instances if item.mask[y, x]]
-        found += as_segmentation(replace(sample, instances=(item,)), WORDS).segments
-    return Segmentation(sample.semantic.shape, UNNAMED, segments=tuple(found))
+@dataclass
+class Seen:
+    """Answers with the true object under each click, and with the filled box."""
 
+    sample: Sample
 
-def by_box(sample: Sample, boxes: np.ndarray) -> Segmentation:
-    """The filled box."""
-    found = []
-    for x1, y1, x2, y2 in boxes.astype(int):
-        mask = np.zeros(sample.semantic.shape, bool)
-        mask[y1:y2, x1:x2] = True
-        found += as_segmentation(replace(sample, instances=(Instance(0, mask),)), WORDS).segments
-    return Segmentation(sample.semantic.shape, UNNAMED, segments=tuple(found))
+    def points(self, clicks: np.ndarray) -> Segmentation:
+        found = []
+        for x, y in clicks.astype(int):
+            found += [item for item in self.sample.instances if item.mask[y, x]]
+        return self._answer(found)
+
+    def boxes(self, boxes: np.ndarray) -> Segmentation:
+        found = []
+        for x1, y1, x2, y2 in boxes.astype(int):
+            mask = np.zeros(self.sample.semantic.shape, bool)
+            mask[y1:y2, x1:x2] = True
+            found.append(Instance(0, mask))
+        return self._answer(found)
+
+    def _answer(self, items: list[Instance]) -> Segmentation:
+        segments = []
+        for item in items:
+            segments += as_segmentation(replace(self.sample, instances=(item,)), WORDS).segments
+        return Segmentation(self.sample.semantic.shape, UNNAMED, segments=tuple(segments))
 
 
 JUDGES = {
     "instance": lambda: InstanceJudge(imperfect("instance"), WORDS),
     "panoptic": lambda: PanopticJudge(imperfect("panoptic"), WORDS),
-    "promptable": lambda: PromptableJudge(by_click, by_box, WORDS),
+    "promptable": lambda: PromptableJudge(Seen, WORDS),
 }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import gc
+import weakref
+from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
@@ -10,12 +12,15 @@ import torch
 import torch.nn.functional as F
 
 from segtune.backbones.decoders.masked_decoder import DecoderOutput
+from segtune.backbones.prompting import ObjectMasks
 from segtune.backbones.sam.random import random_sam, random_sam3
 from segtune.backbones.seem.model import TINY, random_seem
 from segtune.errors import SegtuneError
-from segtune.predict.look import Masks, to_segmentation
+from segtune.predict.look import to_segmentation
 from segtune.predict.segmenter import Segmenter
-from segtune.types import IGNORE, Geometry, Resolution, Vocabulary
+from segtune.prompts import Prompts
+from segtune.systems import build_system
+from segtune.types import IGNORE, Geometry, Resolution, Segmentation, Vocabulary
 from tests.conftest import LetterTokenizer
 
 SIZES = [(64, 64), (45, 70), (130, 50), (64, 96), (33, 200)]
@@ -183,21 +188,106 @@ def test_sam_answers_objects_with_any_number_of_clicks(kind):
     assert all(0 <= segment.score <= 1 for segment in boxes.segments)
 
 
-def test_an_image_is_looked_at_once(model, monkeypatch):
-    calls = []
+def equal(a: Segmentation, b: Segmentation) -> bool:
+    """Whether two answers are the same, bit for bit."""
+    rows = zip(a.segments, b.segments, strict=True)
+    return (
+        np.array_equal(a.semantic, b.semantic)
+        and a.source == b.source
+        and all(
+            (x.class_id, x.score, x.box_px) == (y.class_id, y.score, y.box_px)
+            and np.array_equal(x.mask, y.mask)
+            for x, y in rows
+        )
+    )
+
+
+@pytest.fixture
+def looks(model, monkeypatch):
+    """One entry per image that went through the image encoder of `model`."""
+    calls: list[int] = []
     real = model.backbone.features
     monkeypatch.setattr(model.backbone, "features", lambda x: calls.append(0) or real(x))
+    return calls
+
+
+def test_a_look_answers_many_questions_and_equals_single_calls(model, looks):
+    image = picture(40, 56)
+    seen = model.look(image)
+    words = Vocabulary.of("red star", "green grass", "sky")
+    answers = [
+        seen.points([(5, 5), (30, 9)]),
+        seen.points([[(5, 5), (30, 9)]], [[1, 0]], vocabulary=words),
+        seen.boxes([(1, 1, 9, 9)], vocabulary=words),
+        seen.words(words),
+        seen.words(words, task="panoptic", min_score=0.0),
+        seen.points([(5, 5), (30, 9)]),
+    ]
+    assert len(looks) == 1
+    assert equal(answers[0], answers[-1])
+    assert equal(answers[0], model.segment_points(image, [(5, 5), (30, 9)]))
+    once = model.segment_points(image, [[(5, 5), (30, 9)]], [[1, 0]], vocabulary=words)
+    assert equal(answers[1], once)
+    assert equal(answers[2], model.segment_boxes(image, [(1, 1, 9, 9)], vocabulary=words))
+    assert equal(answers[3], model.segment(image, words))
+    assert equal(answers[4], model.segment(image, words, task="panoptic", min_score=0.0))
+    assert len(looks) == 6
+
+
+def test_a_look_has_its_own_size_and_prompts_may_want_another(model, looks):
+    image, words = picture(40, 56), Vocabulary.of("a", "b")
+    resolution = Resolution(96, None, 96)
+    large = model.look(image, resolution=resolution)
+    assert large.resolution == resolution
+    assert equal(large.words(words), model.segment(image, words, resolution=resolution))
+    once = model.segment_points(image, [(5, 5)], resolution=resolution)
+    assert equal(large.points([(5, 5)]), once)
+    looks.clear()
+    system = model.system_for(None)
+    prompts = Prompts(
+        system="seem",
+        options=system.config_values(),
+        model=model.backbone.name,
+        fingerprint=model.backbone.fingerprint,
+        tensors={},
+        vocabulary=words,
+        templates=model.templates,
+        resolution=model.resolution,
+    )
+    answer = large.words(prompts=prompts)
+    assert len(looks) == 1  # at the size of the prompts
+    assert equal(answer, model.segment(image, words))
+
+
+def test_a_look_does_not_change(model):
+    seen = model.look(picture(40, 40))
+    with pytest.raises(FrozenInstanceError):
+        seen.pixels = picture(40, 41)
+    assert hash(seen) == hash(seen)
+    assert seen != model.look(picture(40, 40))
+
+
+def test_a_model_holds_no_image(model):
     image = picture(40, 40)
-    first = model.segment_points(image, [(5, 5)])
-    again = model.segment_points(image.copy(), [(5, 5)])
-    model.segment_boxes(image, [(1, 1, 9, 9)])
-    assert len(calls) == 1
-    assert np.array_equal(first.semantic, again.semantic)
-    model.segment_points(image, [(5, 5)], resolution=Resolution(96, None, 96))
-    other = image.copy()
-    other[0, 0] ^= 1
-    model.segment_points(other, [(5, 5)])
-    assert len(calls) == 3
+    seen = model.look(image)
+    alive = [weakref.ref(seen), weakref.ref(seen.looked.memory.mask_features)]
+    seen.points([(5, 5)])
+    model.segment_points(image, [(9, 9)])
+    del seen
+    gc.collect()
+    assert [each() for each in alive] == [None, None]
+
+
+def test_learned_class_tokens_of_sam_answer_words_from_a_look():
+    """A SAM resizes the image for words in its own way, so the look is not what they begin with."""
+    model = Segmenter(random_sam())
+    options = {"classes": ("a", "b"), "point_grid": 2}
+    system = build_system("semprompt", model.backbone, options)
+    image = picture(40, 56)
+    answer = model.look(image).words("a, b", system=system)
+    assert equal(answer, model.segment(image, "a, b", system=system))
+    with pytest.raises(SegtuneError, match="no text encoder"):
+        model.look(image).words("a, b")
 
 
 def test_nothing_asked_gives_an_empty_answer(model):
@@ -233,7 +323,7 @@ def test_the_likeliest_word_and_the_better_mask_win():
     classes = torch.tensor([[5.0, 0, 9, 9], [0, 5, 0, 0], [5, 0, 0, 0]])  # word, word, not, none
     geometry = Geometry((2, 4), (2, 4), (2, 4))
     words = Vocabulary.of("a", "b", negatives=("c",))
-    result = to_segmentation(Masks(logits, classes), words, geometry)
+    result = to_segmentation(ObjectMasks(logits, classes), words, geometry)
     assert [segment.class_id for segment in result.segments] == [0, 1, 0]
     quality, named = torch.tensor(5.0).sigmoid(), torch.tensor([0, 5, 0.0]).softmax(0)[1]
     assert result.segments[1].score == pytest.approx(float(quality * named))
@@ -241,7 +331,7 @@ def test_the_likeliest_word_and_the_better_mask_win():
     assert result.segments[2].mask.size == 0
     assert result.semantic.tolist() == [[0, 1, 1, 1]] * 2
     unnamed = to_segmentation(
-        Masks(logits[:2], qualities=torch.tensor([0.9, 0.1])), words, geometry
+        ObjectMasks(logits[:2], qualities=torch.tensor([0.9, 0.1])), words, geometry
     )
     assert [s.score for s in unnamed.segments] == pytest.approx([0.9, 0.1])
     assert unnamed.semantic.tolist() == [[0, 0, 0, 0]] * 2

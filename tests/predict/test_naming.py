@@ -212,9 +212,3 @@ def test_a_model_without_clip(image, masks):
 def test_no_words(tiny_model, image, masks):
     with pytest.raises(SegtuneError, match="no words to name masks by"):
         tiny_model.classify_masks(image, masks)
-
-
-def test_in_one_call(image, masks):
-    result = segtune.classify_masks(image, masks, WORDS)
-    assert result.source["model"] == "clip-vit-tiny"
-    assert len(result.segments) == 3

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from segtune.errors import SegtuneError
-from segtune.predict.pixels import padded, resized, segment_pixels
+from segtune.ops.resize import resized
+from segtune.predict.pixels import padded, segment_pixels
 from segtune.types import IGNORE, Resolution, Vocabulary
 
 

@@ -7,9 +7,9 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
 
-from segtune.cli import clicks
 from segtune.cli.images import ImageFile, find_images
 from segtune.cli.loading import open_model, open_prompts, open_system, resolution_of
+from segtune.cli.options import clicks
 from segtune.cli.options.clicks import Pointing
 from segtune.cli.outputs import choose_task, image_refs
 from segtune.cli.segment_job import Job

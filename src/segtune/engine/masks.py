@@ -18,8 +18,8 @@ from torch import Tensor
 from segtune.backbones.two_stage.proposals import ProposalModel
 from segtune.data.regions import named_regions
 from segtune.errors import SegtuneError
-from segtune.ops.resize import to_original
-from segtune.predict.pixels import padded, resized
+from segtune.ops.resize import resized, to_original
+from segtune.predict.pixels import padded
 from segtune.types import Geometry, Sample, Vocabulary
 
 GROUND_TRUTH = "ground-truth"

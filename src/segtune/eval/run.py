@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from segtune.data.formats import dataset_splits, open_dataset
 from segtune.errors import SegtuneError
 from segtune.eval.evaluate import evaluate_semantic
 from segtune.eval.result import EvaluatedTask, EvaluationProtocol, EvaluationResult
 from segtune.eval.tasks import InstanceJudge, Judge, PanopticJudge, PromptableJudge, judge
+from segtune.predict.look import Look
 from segtune.predict.segmenter import Segmenter
-from segtune.prompts import Prompts
+from segtune.prompts import Prompts, read_prompts
 from segtune.systems.base import System
 from segtune.types import Dataset, Resolution, Sample, Segmentation
 from segtune.vocabulary.scoring_map import ScoringMap
@@ -21,11 +22,11 @@ from segtune.vocabulary.scoring_map import ScoringMap
 
 def evaluate(
     model: Segmenter,
-    dataset: Dataset,
+    data: Dataset | Path | str,
     *,
     task: EvaluatedTask = "semantic",
-    prompts: Prompts | None = None,
-    system: System | None = None,
+    prompts: Prompts | Path | str | None = None,
+    system: System | str | None = None,
     resolution: Resolution | None = None,
     seen_shift: float | None = None,
     min_score: float | None = None,
@@ -37,11 +38,12 @@ def evaluate(
 
     Args:
         model: from `segtune.load`.
-        dataset: labelled; its vocabulary is what the model looks for.
+        data: labelled; a dataset, or what `open_dataset` reads, split "val" or "test" where there
+            is one. Its vocabulary is what the model looks for.
         task: "semantic" gives mIoU; "instance" COCO's AP of things; "panoptic" PQ, where stuff may
             be in the semantic map only; "promptable" the IoU of one click and one box per object.
-        prompts: learned prompts; None is the zero-shot row.
-        system: what answers in place of the prompts or of the zero-training system.
+        prompts: learned prompts or their file; None is the zero-shot row.
+        system: what answers in place of the prompts or of the zero-training system, or its name.
         resolution: overrides that of the prompts or of the model.
         seen_shift: taken off the probabilities of classes tagged "seen"; None takes the system's
             value for prompts that were learned inductively, and 0 otherwise.
@@ -54,6 +56,8 @@ def evaluate(
     Raises:
         SegtuneError: the data lacks what the task needs, or prompts are given for clicks and boxes.
     """
+    dataset = _opened(data) if isinstance(data, Path | str) else data
+    prompts = read_prompts(prompts)
     if task == "promptable":
         if prompts is not None or system is not None:
             raise SegtuneError(
@@ -75,12 +79,14 @@ def evaluate(
     words = scoring.words
     seen_ids = words.ids_in("seen") if seen_shift else ()
 
+    answering = model.system_for(prompts, system)
+
     def predict(sample: Sample) -> Segmentation:
         answer = model.segment(
             sample,
             words,
             prompts=prompts,
-            system=system,
+            system=answering,
             task=task,
             min_score=min_score,
             resolution=resolution,
@@ -89,7 +95,6 @@ def evaluate(
         )
         return scoring.of_answer(answer)
 
-    answering = system or model.system_for(prompts)
     templates = prompts.templates if prompts is not None else model.templates
     seed = training.get("seed")
     protocol = EvaluationProtocol(
@@ -113,6 +118,12 @@ def evaluate(
     return judge(how, dataset, protocol=protocol, examples=examples, progress=progress)
 
 
+def _opened(data: Path | str) -> Dataset:
+    """Returns the dataset at a path: its split "val", else "test", else what there is."""
+    splits = dataset_splits(data)
+    return open_dataset(data, split=next((s for s in ("val", "test") if s in splits), None))
+
+
 def _promptable(
     model: Segmenter,
     dataset: Dataset,
@@ -124,11 +135,8 @@ def _promptable(
     """Returns how well the frozen model segments what is pointed at."""
     resolution = replace(resolution or model.resolution, crop=None)
 
-    def by_click(sample: Sample, clicks: np.ndarray) -> Segmentation:
-        return model.segment_points(sample, clicks, resolution=resolution)
-
-    def by_box(sample: Sample, boxes: np.ndarray) -> Segmentation:
-        return model.segment_boxes(sample, boxes, resolution=resolution)
+    def look(sample: Sample) -> Look:
+        return model.look(sample, resolution=resolution)
 
     protocol = EvaluationProtocol(
         resolution=f"short side {resolution.short_side}, window whole image",
@@ -136,5 +144,5 @@ def _promptable(
         weights=f"{model.backbone.name} ({model.backbone.fingerprint})",
         extra={"click": "pixel farthest from the border", "box": "of the mask"},
     )
-    how = PromptableJudge(by_click, by_box, dataset.vocabulary)
+    how = PromptableJudge(look, dataset.vocabulary)
     return judge(how, dataset, protocol=protocol, examples=examples, progress=progress)

@@ -29,8 +29,21 @@ from segtune.types import IGNORE, Dataset, Instance, Sample, Segmentation, Vocab
 Answers = tuple[Segmentation, ...]
 """What a model says about one sample; more than one where it is asked in several ways."""
 Predict = Callable[[Sample], Segmentation]
-AskAt = Callable[[Sample, np.ndarray], Segmentation]
-"""Sample, (N, 2) clicks or (N, 4) boxes -> a segment for each, in order."""
+
+
+class Seen(Protocol):
+    """What a model saw of a sample; answers with a segment for each click or box, in order."""
+
+    def points(self, points: np.ndarray, /) -> Segmentation:
+        """Returns the answers to (N, 2) clicks (x, y)."""
+        ...
+
+    def boxes(self, boxes: np.ndarray, /) -> Segmentation:
+        """Returns the answers to (N, 4) boxes xyxy."""
+        ...
+
+
+LookAt = Callable[[Sample], Seen]
 
 ONE_LIMIT, ONE_AREA = (100,), {"all": (0.0, 1e10)}
 """All that the score of a single image needs."""
@@ -130,8 +143,8 @@ class PromptableJudge:
 
     task: ClassVar[EvaluatedTask] = "promptable"
 
-    def __init__(self, by_click: AskAt, by_box: AskAt, vocabulary: Vocabulary) -> None:
-        self.by_click, self.by_box, self.vocabulary = by_click, by_box, vocabulary
+    def __init__(self, look: LookAt, vocabulary: Vocabulary) -> None:
+        self.look, self.vocabulary = look, vocabulary
         self.total = PromptableEvaluator(vocabulary)
 
     def ask(self, sample: Sample) -> Answers:
@@ -141,7 +154,8 @@ class PromptableJudge:
             return ()
         clicks = np.array([click_of(item.mask) for item in objects], np.float32)
         boxes = np.array([item.box_px for item in objects], np.float32)
-        return self.by_click(sample, clicks), self.by_box(sample, boxes)
+        seen = self.look(sample)
+        return seen.points(clicks), seen.boxes(boxes)
 
     def count(self, sample: Sample, answers: Answers) -> float:
         """Adds a sample and returns the mean IoU over its objects and both ways of asking."""

@@ -1,13 +1,30 @@
-"""Resizing of score maps, and the way back to the original image."""
+"""Resizing of images and score maps, and the way back to the original image."""
 
 from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from segtune.types import Geometry
+
+
+def resized(image: np.ndarray, short_side: int) -> Tensor:
+    """Returns (3, h, w) float32, 0..255, of an (H, W, 3) uint8 image; antialiased.
+
+    Args:
+        short_side: length of the shorter side of the result, in pixels.
+    """
+    height, width = image.shape[:2]
+    scale = short_side / min(height, width)
+    size = (max(round(height * scale), 1), max(round(width * scale), 1))
+    tensor = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
+    if size == (height, width):
+        return tensor[0]
+    return F.interpolate(tensor, size, mode="bilinear", align_corners=False, antialias=True)[0]
 
 
 def bilinear(planes: Tensor, size: tuple[int, int]) -> Tensor:

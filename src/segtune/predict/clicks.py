@@ -1,51 +1,19 @@
 """The points and boxes of a user: what they mean, and whether they fit an image.
 
-Frame: pixels of the original image, (x, y), continuous: (0, 0) is its top left corner, (0.5, 0.5)
-the centre of the first pixel. Shape letters: P objects, T clicks on one object.
+Frame and shape letters are those of `backbones.prompting`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from segtune.backbones.prompting import BESIDE, NO_CLICK, ON, Asked, Boxes, Clicks
 from segtune.errors import SegtuneError
 
-ON, BESIDE, NO_CLICK = 1, 0, -1
-"""Labels of clicks."""
 PointsLike = np.ndarray | Sequence[Any]
-
-
-@dataclass(frozen=True)
-class Clicks:
-    """Objects that are pointed at, each by one click or more.
-
-    Attributes:
-        points_px: per object (T, 2) float32.
-        labels: per object (T,) int64: 1 on the object, 0 beside it.
-    """
-
-    points_px: tuple[np.ndarray, ...]
-    labels: tuple[np.ndarray, ...]
-
-    def __len__(self) -> int:
-        return len(self.points_px)
-
-
-@dataclass(frozen=True)
-class Boxes:
-    """Objects that are boxed: `boxes_px` (P, 4) float32 xyxy, right and bottom exclusive."""
-
-    boxes_px: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.boxes_px)
-
-
-Asked = Clicks | Boxes
 
 
 def read_clicks(points: PointsLike, labels: PointsLike | int | None = None) -> Clicks:

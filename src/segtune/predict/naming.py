@@ -9,26 +9,25 @@ Shape letters: N masks, K classes, H W the original image.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from segtune.backbones.clip.masked import check_prompts, region_embeds
+from segtune.backbones.base import FrozenModel
+from segtune.backbones.clip.masked import NamesRegions, check_prompts, region_embeds
 from segtune.backbones.clip.model import ClipVit
 from segtune.data.masks_in import Empty, MasksLike, read_masks, without_empty
 from segtune.errors import SegtuneError
 from segtune.ops.regions.cut import cut_regions
 from segtune.ops.regions.recipes import RegionConfig
+from segtune.ops.resize import resized
 from segtune.ops.segments import crop_segment
 from segtune.predict.look import painted
-from segtune.predict.pixels import resized
 from segtune.prompts import Prompts
 from segtune.systems.base import Words
 from segtune.types import Sample, Segmentation, Vocabulary
-from segtune.vocabulary.parse import VocabularySpec
 
 DEFAULT_CLIP = "clip-vit-tiny"
 """The bundled model that names masks."""
@@ -40,22 +39,21 @@ PIXELS_AT_ONCE = 2**25
 """Pixels of masks that are cut together."""
 
 
-def clip_of(backbone: Any) -> ClipVit:
+def clip_of(backbone: FrozenModel) -> ClipVit:
     """Returns the CLIP of a model that can name masks.
 
     Raises:
         SegtuneError: the model has none.
     """
-    clip = backbone if isinstance(backbone, ClipVit) else getattr(backbone, "clip", None)
-    if not isinstance(clip, ClipVit):
+    if not isinstance(backbone, NamesRegions):
         raise SegtuneError(
             f"{backbone.name} has no CLIP that looks at regions; name masks with --model "
             f"{DEFAULT_CLIP}, or another CLIP ViT or two-stage model"
         )
-    return clip
+    return backbone.region_clip
 
 
-def mask_prompts_of(backbone: Any, prompts: Prompts | None) -> Tensor | None:
+def mask_prompts_of(backbone: FrozenModel, prompts: Prompts | None) -> Tensor | None:
     """Returns the mask prompts of a prompt file, else those that came with the weights.
 
     Raises:
@@ -152,21 +150,3 @@ def _at_size(masks: Tensor, image: Tensor, threshold: float) -> Tensor:
     small = F.interpolate(masks[:, None].float(), size, mode="bilinear", antialias=True)[:, 0]
     vanished = ~(small > threshold).flatten(1).any(1)
     return torch.where(vanished[:, None, None], (small > 0).float(), small)
-
-
-def classify_masks(
-    image: Path | str | np.ndarray,
-    masks: MasksLike,
-    vocabulary: VocabularySpec | None = None,
-    *,
-    prompts: Prompts | Path | str | None = None,
-    model: str | Path = DEFAULT_CLIP,
-) -> Segmentation:
-    """Returns names for the masks of one image, by a model that is loaded for it alone.
-
-    For more than one image, `segtune.load` the model once and use its `classify_masks`, whose
-    arguments these are.
-    """
-    from segtune.predict.segmenter import load
-
-    return load(model).classify_masks(image, masks, vocabulary, prompts=prompts)

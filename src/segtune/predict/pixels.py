@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from segtune.backbones.prompting import Looked
 from segtune.ops import postprocess
-from segtune.ops.windows import merge_windows, windows
-from segtune.systems.base import System, Words
+from segtune.ops.resize import resized
+from segtune.ops.windows import Window, merge_windows, windows
+from segtune.systems.base import ReadsLooks, System, Words
 from segtune.types import (
     IGNORE,
     Geometry,
@@ -42,8 +43,40 @@ def segment_pixels(
     seen_shift: float = 0.1,
     task: Task = "semantic",
     min_score: float | None = None,
+    looked: Looked | None = None,
 ) -> Segmentation:
-    """Returns the segmentation of an (H, W, 3) uint8 image, by windows where they are needed."""
+    """Returns the segmentation of an (H, W, 3) uint8 image, by windows where they are needed.
+
+    Args:
+        looked: what the model saw of the whole image at this resolution already; systems that can
+            begin there do.
+    """
+    original = (image.shape[0], image.shape[1])
+    if looked is not None and isinstance(system, ReadsLooks):
+        predictions = system.predict(system.features_of(looked), words, [looked.geometry])
+        boxes = [(0, 0, *looked.geometry.resized_size)]
+    else:
+        predictions, boxes = _by_windows(system, image, words, resolution)
+    options: dict[str, Any] = {
+        "seen_ids": seen_ids,
+        "seen_shift": seen_shift,
+        "num_negatives": words.num_negatives,
+    }
+    has_masks = predictions[0].mask_logits is not None
+    if has_masks and task != "semantic":
+        return _masks(predictions[0], vocabulary, words, task, min_score)
+    options["with_segments"] = task != "semantic"
+    if len(boxes) == 1:
+        result = postprocess.semantic(predictions[0], vocabulary, **options)
+    else:
+        result = merge_windows(predictions, boxes, vocabulary, original_size=original, **options)
+    return _regions(result, task, min_score)
+
+
+def _by_windows(
+    system: System, image: np.ndarray, words: Words, resolution: Resolution
+) -> tuple[list[MaskPrediction], list[Window]]:
+    """Returns the predictions of an image, one for each of the windows."""
     original = (image.shape[0], image.shape[1])
     picture = resized(image, resolution.short_side).to(system.device)
     size = (picture.shape[1], picture.shape[2])
@@ -59,20 +92,7 @@ def segment_pixels(
             Geometry(original, (crop.shape[1], crop.shape[2]), input_size) for crop in crops
         ]
         predictions += system.predict(system.encode(batch), words, geometries)
-    options: dict[str, Any] = {
-        "seen_ids": seen_ids,
-        "seen_shift": seen_shift,
-        "num_negatives": words.num_negatives,
-    }
-    has_masks = predictions[0].mask_logits is not None
-    if has_masks and task != "semantic":
-        return _masks(predictions[0], vocabulary, words, task, min_score)
-    options["with_segments"] = task != "semantic"
-    if len(boxes) == 1:
-        result = postprocess.semantic(predictions[0], vocabulary, **options)
-    else:
-        result = merge_windows(predictions, boxes, vocabulary, original_size=original, **options)
-    return _regions(result, task, min_score)
+    return predictions, boxes
 
 
 def _regions(result: Segmentation, task: Task, min_score: float | None) -> Segmentation:
@@ -114,17 +134,6 @@ def _masks(
         things_only=True,
         num_negatives=words.num_negatives,
     )
-
-
-def resized(image: np.ndarray, short_side: int) -> Tensor:
-    """Returns (3, h, w) float32, 0..255, with the shorter side `short_side`; antialiased."""
-    height, width = image.shape[:2]
-    scale = short_side / min(height, width)
-    size = (max(round(height * scale), 1), max(round(width * scale), 1))
-    tensor = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
-    if size == (height, width):
-        return tensor[0]
-    return F.interpolate(tensor, size, mode="bilinear", align_corners=False, antialias=True)[0]
 
 
 def padded(picture: Tensor, stride: int, value: Sequence[float]) -> Tensor:

@@ -33,20 +33,25 @@ def read_image(path: Path | str) -> np.ndarray:
         DataError: the file is no picture, or is cut off.
     """
     with opened(path, what="image") as image:
-        image = ImageOps.exif_transpose(image)
-        if image.mode in SIXTEEN_BIT_MODES:
-            values = np.asarray(image)
-            if values.min() < 0 or values.max() > 65535:
-                raise DataError(f"image {path} has values beyond 16 bits; save it as 8-bit RGB")
-            grey = (values.astype(np.int32) >> 8).astype(np.uint8)
-            return np.repeat(grey[:, :, None], 3, axis=2)
-        if image.mode == "F":
-            raise DataError(f"image {path} holds floating-point values; save it as 8-bit RGB")
-        if image.has_transparency_data:
-            layer = image.convert("RGBA")
-            page = Image.new("RGBA", layer.size, "white")
-            image = Image.alpha_composite(page, layer)
-        return np.array(image.convert("RGB"))
+        return as_rgb(image, what=f"image {path}")
+
+
+def as_rgb(image: Image.Image, *, what: str) -> np.ndarray:
+    """Returns an open picture as `read_image` does; messages call it `what`."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode in SIXTEEN_BIT_MODES:
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() > 65535:
+            raise DataError(f"{what} has values beyond 16 bits; save it as 8-bit RGB")
+        grey = (values.astype(np.int32) >> 8).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if image.mode == "F":
+        raise DataError(f"{what} holds floating-point values; save it as 8-bit RGB")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        page = Image.new("RGBA", layer.size, "white")
+        image = Image.alpha_composite(page, layer)
+    return np.array(image.convert("RGB"))
 
 
 def image_size(path: Path | str) -> tuple[int, int]:

@@ -11,11 +11,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from segtune.backbones.prompting import Looked
 from segtune.errors import WeightsError
 from segtune.ops.mask_targets import MaskTargets
 from segtune.types import Features, Geometry, MaskPrediction, Vocabulary
@@ -26,7 +27,7 @@ class Words:
     """The classes of one forward pass, as the frozen text encoder sees them.
 
     Attributes:
-        embeds: (K, k), unit length.
+        embeds: (K, k), unit length; (K, 0) for a model that reads no words.
         num_negatives: how many of the last rows are negatives, which compete but are no answer.
         names: of the K classes, negatives included; prompts that are learned per class find their
             rows by it. Empty where nobody asks.
@@ -69,6 +70,24 @@ class Targets:
     semantic: Tensor
     masks: Sequence[MaskTargets] = ()
     pseudo_ids: tuple[int, ...] = ()
+
+
+@runtime_checkable
+class NamesMasks(Protocol):
+    """A system whose learned words also name the masks of clicks and boxes."""
+
+    def class_embeds(self, words: Words) -> Tensor:
+        """Returns the class embeddings (K + 1, k), background last."""
+        ...
+
+
+@runtime_checkable
+class ReadsLooks(Protocol):
+    """A system that begins where `Promptable.look` ended."""
+
+    def features_of(self, looked: Looked) -> Features:
+        """Returns what `encode` gives for the image that was looked at."""
+        ...
 
 
 class System(nn.Module, ABC):

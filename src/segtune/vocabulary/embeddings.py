@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 from tqdm import tqdm
 
-from segtune.backbones.base import FrozenModel
+from segtune.backbones.base import FrozenReader
 from segtune.storage.files import atomic_write, cache_dir
 from segtune.types import TemplateSet, Vocabulary
 
@@ -28,7 +28,7 @@ BATCH = 256
 
 
 def embed_vocabulary(
-    model: FrozenModel,
+    model: FrozenReader,
     vocabulary: Vocabulary,
     templates: TemplateSet,
     *,
@@ -78,7 +78,7 @@ def _existing_parent(path: Path) -> Path:
 
 
 @torch.no_grad()
-def _encode(model: FrozenModel, groups: list[tuple[str, ...]], templates: TemplateSet) -> Tensor:
+def _encode(model: FrozenReader, groups: list[tuple[str, ...]], templates: TemplateSet) -> Tensor:
     filled = [[s for name in names for s in templates.fill(name)] for names in groups]
     # Equal lengths together: less padding, and each sentence is encoded once.
     sentences = sorted({s for group in filled for s in group}, key=lambda s: (len(s), s))

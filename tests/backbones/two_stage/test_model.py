@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from segtune.backbones.base import Proposals
 from segtune.backbones.clip.random import random_clip_vit
 from segtune.backbones.hub import load_backbone
 from segtune.backbones.maskformer.files import save_maskformer
@@ -12,7 +13,6 @@ from segtune.backbones.maskformer.keys import state_to_official
 from segtune.backbones.maskformer.random import random_maskformer
 from segtune.backbones.two_stage.model import TwoStage
 from segtune.backbones.two_stage.proposal_files import load_proposals
-from segtune.backbones.two_stage.proposals import Proposals
 from segtune.backbones.two_stage.random import random_two_stage
 from segtune.errors import WeightsError
 from segtune.predict.segmenter import Segmenter

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from segtune.backbones.base import Proposals
 from segtune.backbones.clip.files import clip_vit_from_official
 from segtune.backbones.maskformer.random import random_maskformer
 from segtune.backbones.two_stage.model import TwoStage
-from segtune.backbones.two_stage.proposals import Proposals
 from segtune.ops.mask_labels import label_from_masks, masks_at_resized
 from segtune.ops.resize import bilinear
 from segtune.systems import build_system

@@ -7,10 +7,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from segtune.backbones.base import prompt_fingerprint
+from segtune.backbones.base import Proposals, prompt_fingerprint
 from segtune.backbones.maskformer.random import random_maskformer
 from segtune.backbones.two_stage.model import TwoStage
-from segtune.backbones.two_stage.proposals import Proposals
 from segtune.errors import SegtuneError
 from segtune.predict.segmenter import Segmenter
 from segtune.prompts import Prompts

@@ -12,6 +12,7 @@ from segtune.backbones.clip.random import random_clip_vit
 from segtune.ops.normalisation import IMAGENET
 from segtune.systems.base import Words
 from segtune.systems.rpn.config import LORA, PAPER, RELEASED, VPT, ZEGCLIP, RPNConfig
+from segtune.systems.rpn.encoder import PromptedEncoder
 from segtune.systems.rpn.model import PromptedClip
 from segtune.systems.rpn.relationship import (
     attention_map,
@@ -164,6 +165,25 @@ def test_training_equals_the_equations_and_reaches_every_prompt(name: str, path:
     idle = {key for key, gradient in expected.items() if not gradient.any()}
     assert all(key.startswith(("experts.", f"head.layers.{LAST}.")) for key in idle), idle
     assert all(p.grad is None and not p.requires_grad for p in system.backbone.parameters())
+
+
+def test_what_another_thread_prepares_in_between_is_not_taken(monkeypatch) -> None:
+    """What is kept is swapped for that of another grid as soon as it was compared."""
+    system = make(BASE)
+    with torch.no_grad():
+        system.encoder.prepare((2, 3))
+        other = system.encoder._cache
+        own = system.encoder.prepare(GRID)
+        kept = system.encoder._cache
+        reads = iter([kept, kept])
+
+        class Shared(PromptedEncoder):
+            _cache = property(lambda self: next(reads, other), lambda self, value: None)
+
+        monkeypatch.setattr(system.encoder, "__class__", Shared)
+        assert system.encoder.prepare(GRID) is own
+        assert system.encoder.prepare(GRID) is own
+        assert system.encoder.prepare((2, 3)) is other[1]
 
 
 @pytest.mark.parametrize(

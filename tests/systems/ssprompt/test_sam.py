@@ -379,7 +379,8 @@ def test_loading_by_folder(sam, tmp_path):
     )
     assert loaded.fingerprint == sam.fingerprint
     words = Segmenter(loaded).words(Vocabulary.of("road", "car"))
-    assert words.embeds.shape == (2, 1)
+    assert words.embeds.shape == (2, 0)
+    assert words.names == ("road", "car")
     assert words.background is None
 
 

@@ -24,7 +24,7 @@ taken out.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +36,14 @@ from segtune.errors import WeightsError
 AT_ONCE = {"cpu": 8}
 """Device -> regions that go through the tower together without gradients, so that what a block
 writes stays in the cache of a processor; other devices take all."""
+
+
+@runtime_checkable
+class NamesRegions(Protocol):
+    """A frozen model that says what a part of an image shows, by a CLIP that looks at regions."""
+
+    @property
+    def region_clip(self) -> ClipVit: ...
 
 
 def region_embeds(

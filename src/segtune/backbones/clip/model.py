@@ -221,6 +221,11 @@ class ClipVit(nn.Module):
         tokens = self.model.vision_model.post_layernorm(tokens)
         return F.normalize(self.model.visual_projection(tokens), dim=-1)
 
+    @property
+    def region_clip(self) -> ClipVit:
+        """The CLIP that names regions: itself."""
+        return self
+
     # -- text tower -------------------------------------------------------------------------
 
     def tokenize(self, sentences: Sequence[str]) -> Tensor:

@@ -17,13 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segtune.backbones.base import fingerprint_of
+from segtune.backbones.base import Proposals, fingerprint_of
 from segtune.backbones.decoders.fpn import Fpn
 from segtune.backbones.decoders.layers import FeedForward, MultiHeadAttention
 from segtune.backbones.decoders.position import sine_positions
 from segtune.backbones.encoders.resnet import ResNet, ResNetConfig
 from segtune.backbones.encoders.swin import Swin, SwinConfig
-from segtune.backbones.two_stage.proposals import Proposals
 from segtune.errors import SegtuneError
 from segtune.ops.normalisation import IMAGENET
 

@@ -15,16 +15,18 @@ M masks per prompt (1 or 3), h w mask grid, 4 times that of the image features.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from transformers import Sam2Model, SamModel
 
 from segtune.backbones.sam.frozen import FrozenSam
+from segtune.backbones.sam.look import LookedSam
 from segtune.errors import SegtuneError
 from segtune.ops.boxes import mask_nms
 from segtune.ops.normalisation import IMAGENET_BY_UNIT, Normalisation
@@ -47,12 +49,10 @@ class Proposals:
 class Sam(FrozenSam):
     """A frozen SAM or SAM 2 whose prompt tokens can be learned.
 
-    It has no text side: `tokenize` and `encode_text` are there so that a vocabulary can travel, and
-    give the same vector for every word.
+    It reads no words.
 
     Attributes:
         width: D, length of a prompt token.
-        joint_width: 1, of the vector that stands for any word.
         dense_size: the input size; images get there before the model resizes their longer side.
         patch_size: 1, any image size will do.
 
@@ -69,7 +69,6 @@ class Sam(FrozenSam):
 
     kind: ClassVar[str] = "sam"
     uses_windows: ClassVar[bool] = False
-    background_word: ClassVar[str | None] = None
 
     def __init__(
         self,
@@ -87,7 +86,7 @@ class Sam(FrozenSam):
             keeps_ratio=isinstance(model, SamModel),
         )
         self.width: int = settings.hidden_size
-        self.joint_width, self.dense_size, self.patch_size = 1, self.input_size, 1
+        self.dense_size, self.patch_size = self.input_size, 1
 
     @torch.no_grad()
     def features(self, pixels: Tensor) -> dict[str, Tensor]:
@@ -105,13 +104,15 @@ class Sam(FrozenSam):
             return {"image": maps}
         return {"high0": maps[0], "high1": maps[1], "image": maps[2]}
 
-    def tokenize(self, sentences: Sequence[str]) -> Tensor:
-        """Returns (N, 1) zeros: SAM reads no words."""
-        return torch.zeros(len(sentences), 1, dtype=torch.long, device=self.device)
+    @torch.inference_mode()
+    def look(self, pixels: np.ndarray, short_side: int | None = None) -> LookedSam:
+        """Returns what the model sees of (H, W, 3) uint8 pixels, for any number of clicks.
 
-    def encode_text(self, tokens: Tensor) -> Tensor:
-        """Returns (N, 1) ones, the same for every word."""
-        return torch.ones(len(tokens), 1, device=self.device)
+        Args:
+            short_side: plays no part; the model has an input size of its own.
+        """
+        picture = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float()
+        return LookedSam(self, self.features(picture), self.geometry(*pixels.shape[:2]))
 
     # -- prompts to tokens ------------------------------------------------------------------
 

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segtune.backbones.base import Proposals
 from segtune.backbones.sam.model import Sam
-from segtune.backbones.two_stage.proposals import Proposals
 from segtune.types import Geometry
 
 ABSENT = -100.0

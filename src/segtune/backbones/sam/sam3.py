@@ -22,12 +22,12 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
-from torch.func import functional_call
 from transformers import Sam3Model
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.models.sam3.modeling_sam3 import Sam3VisionEncoderOutput
 
 from segtune.backbones.sam.frozen import FrozenSam
+from segtune.backbones.substitutes import with_tensors
 from segtune.errors import SegtuneError, WeightsError
 from segtune.ops.boxes import roi_align
 from segtune.ops.normalisation import HALF, Normalisation
@@ -303,7 +303,7 @@ class Sam3(FrozenSam):
                 f"text has shape {tuple(text.shape)} with a mask {tuple(text_mask.shape)} but "
                 f"{self.name} needs (K, L, {self.width}) and (K, L)"
             )
-        own = self._queries(query_content, reference_points)
+        model = with_tensors(self.model, self._queries(query_content, reference_points))
         parts = zip(text.split(chunk), text_mask.split(chunk), strict=True)
         for words, mask in parts:
             words, mask = words.to(levels[0]), mask.to(self.device)
@@ -327,7 +327,7 @@ class Sam3(FrozenSam):
                 "text_embeds": BaseModelOutputWithPooling(pooler_output=words),
                 "attention_mask": mask,
             }
-            output: Any = functional_call(self.model, own, (), arguments)
+            output: Any = model(**arguments)
             yield ConceptMasks(
                 mask_logits=output.pred_masks.unflatten(0, (batch, count)),
                 score_logits=output.pred_logits.unflatten(0, (batch, count)),

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -27,10 +28,13 @@ from segtune.backbones.decoders.query_groups import QueryGroup
 from segtune.backbones.encoders.davit import DaViT, DaViTConfig
 from segtune.backbones.encoders.focalnet import FocalNet, FocalNetConfig
 from segtune.backbones.seem.config import SeemConfig
+from segtune.backbones.seem.look import LookedSeem
 from segtune.backbones.seem.point_prompts import PointPrompts, answer_points, boxes_to_points
 from segtune.backbones.seem.text import SeemText, SeemTextConfig
 from segtune.errors import SegtuneError, WeightsError
 from segtune.ops.normalisation import IMAGENET, Normalisation
+from segtune.ops.resize import resized
+from segtune.types import Geometry
 
 
 class Seem(nn.Module):
@@ -150,6 +154,20 @@ class Seem(nn.Module):
             image[:, h:] = 0
             image[:, :, w:] = 0
         return self.pixel_decoder(self.image_encoder(x))
+
+    @torch.inference_mode()
+    def look(self, pixels: np.ndarray, short_side: int) -> LookedSeem:
+        """Returns what the model sees of (H, W, 3) uint8 pixels, for any number of clicks.
+
+        Args:
+            short_side: length that the shorter side is resized to.
+        """
+        picture = resized(pixels, short_side).to(self.device)
+        memory = self.decoder.prepare(*self.features(picture[None]), keep_keys=True)
+        height, width = picture.shape[1:]
+        input_size = (height + -height % self.patch_size, width + -width % self.patch_size)
+        original_size = (pixels.shape[0], pixels.shape[1])
+        return LookedSeem(self, memory, Geometry(original_size, (height, width), input_size))
 
     # -- words ------------------------------------------------------------------------------
 

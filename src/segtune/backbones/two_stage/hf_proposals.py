@@ -15,10 +15,9 @@ import torch
 from torch import Tensor, nn
 from transformers import Mask2FormerForUniversalSegmentation, MaskFormerForInstanceSegmentation
 
-from segtune.backbones.base import fingerprint_of
+from segtune.backbones.base import Proposals, fingerprint_of
 from segtune.backbones.reading.hf_files import read_pretrained
 from segtune.backbones.reading.preprocessing import stated_normalisation
-from segtune.backbones.two_stage.proposals import Proposals
 from segtune.ops.normalisation import IMAGENET_BY_UNIT, Normalisation
 
 CLASSES = {

@@ -14,9 +14,9 @@ from typing import Any, ClassVar, Protocol, cast, get_args
 import torch
 from torch import Tensor, nn
 
-from segtune.backbones.base import fingerprint_of
+from segtune.backbones.base import Proposals, fingerprint_of
 from segtune.backbones.clip.model import ClipVit
-from segtune.backbones.two_stage.proposals import ProposalModel, Proposals
+from segtune.backbones.two_stage.proposals import ProposalModel
 from segtune.backbones.two_stage.spec import Recipe
 from segtune.errors import WeightsError
 
@@ -115,6 +115,11 @@ class TwoStage(nn.Module):
     def prompt_fingerprint(self) -> str:
         """That of the CLIP: mask prompts and learned words never see the proposals."""
         return self.clip.fingerprint
+
+    @property
+    def region_clip(self) -> ClipVit:
+        """The CLIP that names regions."""
+        return self.clip
 
     def class_logits(self, found: Proposals, text_embeds: Tensor) -> Tensor | None:
         """Returns what the proposals think of the words, None where they know none.

@@ -16,8 +16,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from segtune.backbones.base import Proposals
 from segtune.backbones.two_stage.model import TwoStage
-from segtune.backbones.two_stage.proposals import Proposals
 from segtune.errors import SegtuneError
 from segtune.ops.fusion import (
     SCALE,

@@ -59,8 +59,9 @@ class RowReader:
         if isinstance(self.prompts, LearnedWords) and torch.is_grad_enabled():
             return self._make(words)
         versions = tuple(parameter._version for parameter in self.prompts.parameters())
-        if self._last is not None:
-            same_words, same_versions, rows = self._last
+        last = self._last  # read once: another thread may put its own there
+        if last is not None:
+            same_words, same_versions, rows = last
             usable = not rows.regions.is_inference() or torch.is_inference_mode_enabled()
             if same_words is words and same_versions == versions and usable:
                 return rows

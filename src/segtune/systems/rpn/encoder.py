@@ -126,9 +126,10 @@ class PromptedEncoder:
         device = parameters[0].device.type
         precision = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
         key = (grid, self.config.prompt_path, precision, versions)
-        if self._cache is None or self._cache[0] != key:
-            self._cache = (key, self._prepare(grid, for_inference=True))
-        return self._cache[1]
+        kept = self._cache  # read once: another thread may put its own there
+        if kept is None or kept[0] != key:
+            kept = self._cache = (key, self._prepare(grid, for_inference=True))
+        return kept[1]
 
     def _prepare(self, grid: tuple[int, int], *, for_inference: bool) -> Prepared:
         prompts = self.prompts

@@ -1,8 +1,8 @@
 """LoRA on the image tower of CLIP (Hu et al., ICLR 2022), as a peer of relationship prompts.
 
 W + (alpha / r) B A on q, k, v, out and both MLP matrices of every layer. The sum is formed for
-each forward pass and the layer is called with it through `torch.func.functional_call`; the frozen
-weights are never touched.
+each forward pass, in a copy of the layer that shares all else; the frozen weights are never
+touched.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from segtune.backbones.clip.model import ClipVit
+from segtune.backbones.substitutes import with_tensors
 
 MATRICES = (
     "self_attn.q_proj",
@@ -49,4 +49,4 @@ class LowRankDeltas(nn.Module):
             key = f"{index}.{name}".replace(".", "_")
             delta = self.scale * (self.up[key] @ self.down[key])
             weights[f"{name}.weight"] = layer.get_submodule(name).weight + delta
-        return functional_call(layer, weights, (tokens, None))
+        return with_tensors(layer, weights)(tokens, None)

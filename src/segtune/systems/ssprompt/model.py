@@ -17,6 +17,8 @@ from torch import Tensor
 
 from segtune.backbones.decoders.masked_decoder import DecoderOutput
 from segtune.backbones.decoders.memory import DecoderMemory
+from segtune.backbones.prompting import Looked
+from segtune.backbones.seem.look import LookedSeem
 from segtune.backbones.seem.model import Seem
 from segtune.errors import SegtuneError
 from segtune.systems.base import System, Targets, Words
@@ -126,9 +128,16 @@ class PromptedSeem(System):
     def encode(self, pixels: Tensor) -> Features:
         """Returns what lies upstream of the prompts, of (B, 3, H, W) pixels 0..255."""
         with torch.no_grad():
-            multi_scale, mask_features = self.backbone.features(pixels)
-            memory = self.backbone.decoder.prepare(multi_scale, mask_features)
-            grid = (mask_features.shape[-2], mask_features.shape[-1])
+            return self._encoded(self.backbone.decoder.prepare(*self.backbone.features(pixels)))
+
+    def features_of(self, looked: Looked) -> Features:
+        """Returns what `encode` gives for an image that the model has looked at already."""
+        assert isinstance(looked, LookedSeem)
+        return self._encoded(looked.memory)
+
+    def _encoded(self, memory: DecoderMemory) -> Features:
+        with torch.no_grad():
+            grid = (memory.mask_features.shape[-2], memory.mask_features.shape[-1])
             tensors: dict[str, Tensor] = {}
             if self._needs_memory:
                 tensors |= memory.tensors()

@@ -27,6 +27,7 @@ from torch.utils.checkpoint import checkpoint
 from segtune.backbones.sam.sam3 import ConceptMasks, Sam3
 from segtune.errors import SegtuneError
 from segtune.ops.mask_targets import MaskTargets
+from segtune.storage.recent import Recent
 from segtune.systems.base import System, Targets, Words
 from segtune.systems.ssprompt.fusion import FusedEmbeddings
 from segtune.systems.ssprompt.prompts import rate_groups
@@ -36,6 +37,8 @@ from segtune.types import Features, Geometry, MaskPrediction
 
 CLASSES_AT_ONCE = 8
 """Classes that go through the model together."""
+NAMES_KEPT = 4096
+"""Names whose tokens are kept."""
 
 
 class Sam3Prompts(nn.Module):
@@ -99,7 +102,7 @@ class PromptedSam3(System):
         self.name = name
         self.config = config
         self.backbone = backbone
-        self._tokens: dict[str, Tensor] = {}  # name -> (L, D), of all words seen so far
+        self._tokens: Recent[str, Tensor] = Recent(NAMES_KEPT)  # name -> (L, D)
         learns_words = config.semantic == "embeddings"
         default = self._fit_tokens() if learns_words else backbone.query_content[:0]
         self.prompts = Sam3Prompts(config, backbone, len(default)).to(backbone.device)
@@ -151,14 +154,16 @@ class PromptedSam3(System):
         return text, torch.arange(text.shape[1], device=self.device) < counts[:, None]
 
     def _default(self, name: str) -> Tensor:
-        """Returns the tokens of a name (L, D), z_T, computed once.
+        """Returns the tokens of a name (L, D), z_T, and keeps them.
 
         Each name goes alone, so that its tokens are the same bit for bit in every vocabulary.
         """
-        if name not in self._tokens:
+
+        def read() -> Tensor:
             with torch.inference_mode(False), torch.no_grad():  # a loss may use them later
-                self._tokens[name] = self.backbone.text_sequences([name])[0][0]
-        return self._tokens[name].to(self.device)
+                return self.backbone.text_sequences([name])[0][0]
+
+        return self._tokens.get(name, read).to(self.device)
 
     def _fit_tokens(self) -> Tensor:
         """Returns the default tokens of all classes of the fit in a row."""

@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from segtune.backbones.base import Proposals
 from segtune.backbones.maskformer.files import load_maskformer
 from segtune.backbones.maskformer.model import MaskFormer
-from segtune.backbones.two_stage.proposals import Proposals
 from segtune.data.formats import open_dataset
 from segtune.data.synthetic import SyntheticDataset
 from segtune.errors import SegtuneError, WeightsError
