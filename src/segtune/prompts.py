@@ -84,7 +84,7 @@ class Prompts:
             FileNotFoundError: there is none.
             WeightsError: it is damaged, no prompt file, or from a newer segtune.
         """
-        from safetensors import SafetensorError, safe_open
+        from segtune.storage.weights import read_safetensors
 
         path = Path(path)
         if not path.is_file():
@@ -92,13 +92,9 @@ class Prompts:
                 f"no prompt file at {path}; `segtune fit DATA --out {path}` makes one"
             )
         try:
-            with safe_open(path, "pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
-            raise WeightsError(
-                f"{path} is damaged or not a safetensors file ({error}); fit again or copy it anew"
-            ) from None
+            tensors, metadata = read_safetensors(path)
+        except (WeightsError, OSError) as error:
+            raise WeightsError(f"{error}; fit again or copy it anew") from None
         if HEADER not in metadata:
             raise WeightsError(
                 f"{path} is a safetensors file but not a prompt file; `segtune fit` writes those"

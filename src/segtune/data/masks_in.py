@@ -24,6 +24,7 @@ from segtune.data.folders import find_files
 from segtune.data.formats.coco_instances import decode_mask
 from segtune.data.images import LABEL_SUFFIXES, read_label_map
 from segtune.errors import DataError, SegtuneError
+from segtune.storage.arrays import read_npy
 from segtune.storage.images import read_image
 
 MasksLike = Any
@@ -162,8 +163,8 @@ def _from_path(
         return _from_folder(path, size)
     if suffix == ".npy":
         try:
-            return np.load(path, allow_pickle=False)
-        except (OSError, ValueError):
+            return read_npy(path)
+        except (OSError, DataError):
             raise DataError(f"{path} is not a numpy file of masks; {EXPECTED}") from None
     if suffix in LABEL_SUFFIXES:
         return _from_index_map(path)

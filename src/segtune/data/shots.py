@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from segtune.errors import SegtuneError
+from segtune.storage.arrays import read_npy
 from segtune.storage.files import atomic_write
 from segtune.types import IGNORE, Dataset, Sample
 
@@ -98,7 +99,7 @@ def class_presence(dataset: Dataset, *, cache: Path | None = None) -> np.ndarray
     if cache is not None:
         cache = cache.with_name(f"{cache.stem}.{_fingerprint(dataset)}.npy")
         if cache.is_file():
-            return np.load(cache, allow_pickle=False)
+            return read_npy(cache)
     from tqdm import tqdm
 
     presence = np.zeros((len(dataset), len(dataset.vocabulary)), dtype=bool)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from segtune.backbones.clip.model import ClipVit
 from segtune.data.pairs import encode_rle
 from segtune.ops.regions.cut import cut_regions
 from segtune.ops.regions.recipes import RegionConfig
+from segtune.storage.arrays import read_npz
 from segtune.storage.files import atomic_write
 from segtune.types import Instance, Sample
 
@@ -112,17 +112,17 @@ class RegionCache:
         if self.folder is None or not (file := self._file(key)).is_file():
             return None
         try:
-            with np.load(file) as stored:
-                height, width = stored["size"].tolist()
-                rles = bytes(stored["rles"]).decode("ascii")
-                return ImageRegions(
-                    (height, width),
-                    tuple(rles.split("\n")) if rles else (),
-                    stored["boxes_px"],
-                    stored["areas_px"],
-                    stored["embeds"],
-                )
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            stored = read_npz(file)
+            height, width = stored["size"].tolist()
+            rles = bytes(stored["rles"]).decode("ascii")
+            return ImageRegions(
+                (height, width),
+                tuple(rles.split("\n")) if rles else (),
+                stored["boxes_px"],
+                stored["areas_px"],
+                stored["embeds"],
+            )
+        except (OSError, ValueError, KeyError):
             return None
 
     def put(self, key: str, regions: ImageRegions) -> None:

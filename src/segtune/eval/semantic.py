@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from segtune.errors import DataError, SegtuneError
+from segtune.storage.arrays import read_npz
 from segtune.storage.files import atomic_write
 from segtune.types import IGNORE, Vocabulary
 
@@ -87,9 +88,8 @@ class ConfusionMatrix:
     def load(cls, path: Path | str) -> ConfusionMatrix:
         """Returns the matrix that `save` wrote."""
         try:
-            with np.load(path, allow_pickle=False) as file:
-                counts = file["counts"]
-        except (ValueError, KeyError, EOFError) as error:
+            counts = read_npz(path)["counts"]
+        except (DataError, KeyError) as error:
             raise DataError(f"{path} is not a confusion matrix written by segtune") from error
         matrix = cls(len(counts))
         if counts.shape != matrix.counts.shape:

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
+from segtune.errors import WeightsError
 from segtune.storage.files import atomic_write
+from segtune.storage.weights import read_safetensors
 
 
 class FeatureCache:
@@ -50,8 +51,8 @@ class FeatureCache:
     def _read(self, number: int) -> dict[str, Tensor] | None:
         """Returns a stored view; None where the file is damaged, which is then written again."""
         try:
-            return load_file(self._file(number))
-        except (SafetensorError, OSError):
+            return read_safetensors(self._file(number))[0]
+        except (WeightsError, OSError):
             return None
 
     def put(self, number: int, tensors: Mapping[str, Tensor]) -> None:

@@ -1,6 +1,6 @@
 """Checkpoints that survive a killed process or a full disk, and resume a run exactly.
 
-A checkpoint is one file written with `torch.save` and read with the weights-only unpickler: the
+A checkpoint is one file written with `torch.save` and read by `segtune.storage.weights`: the
 state of every part that changes while training (model, optimiser, schedule), the step, the state
 of every random generator, and the recipe as plain values. It is written to a temporary file in the
 same folder, flushed to the disk, and renamed over the old one, so that at every moment the file
@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from segtune.errors import WeightsError
+from segtune.storage.weights import read_saved
 
 FORMAT = 1
 Generator = torch.Generator | np.random.Generator
@@ -61,7 +62,7 @@ def save_checkpoint(
         parts: name -> model, optimiser, schedule, ...
         generators: name -> generator of the run, of torch or numpy; torch's global generators
             are always stored.
-        extra: plain Python values only (the file is read by the weights-only unpickler).
+        extra: plain Python values only: numbers, strings, lists, dictionaries with such keys.
     """
     state = {
         "format": FORMAT,
@@ -114,11 +115,9 @@ def read_state(path: Path | str, *, map_location: torch.device | str = "cpu") ->
     if not path.is_file():
         raise FileNotFoundError(f"there is no checkpoint {path}; leave out --resume to start anew")
     try:
-        state = torch.load(path, map_location=map_location, weights_only=True)
-    except Exception as error:
-        raise WeightsError(
-            f"{path} cannot be read as a checkpoint ({error}); delete it to start anew"
-        ) from error
+        state = read_saved(path, map_location=map_location)
+    except WeightsError as error:
+        raise WeightsError(f"{error}; delete it to start anew") from None
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise WeightsError(f"{path} is not a segtune checkpoint of format {FORMAT}")
     return state

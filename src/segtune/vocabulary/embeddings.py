@@ -15,12 +15,14 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 from tqdm import tqdm
 
 from segtune.backbones.base import FrozenReader
+from segtune.errors import WeightsError
 from segtune.storage.files import atomic_write, cache_dir
+from segtune.storage.weights import read_safetensors
 from segtune.types import TemplateSet, Vocabulary
 
 BATCH = 256
@@ -65,8 +67,8 @@ def _read(file: Path, *, rows: int, width: int) -> Tensor | None:
     if not file.is_file():
         return None
     try:
-        embeds = load_file(file).get("embeds")
-    except Exception:  # safetensors raises its own type; a damaged cache entry is rebuilt
+        embeds = read_safetensors(file)[0].get("embeds")
+    except (OSError, WeightsError):  # a damaged cache entry is rebuilt
         return None
     return embeds if embeds is not None and embeds.shape == (rows, width) else None
 

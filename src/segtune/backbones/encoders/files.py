@@ -28,7 +28,7 @@ from segtune.errors import WeightsError
 from segtune.storage.weights import read_state
 
 SAFE, PICKLED = "model.safetensors", "pytorch_model.bin"
-"""Weights in a folder; the second, of older folders, goes through torch's weights-only loader."""
+"""Weights in a folder; the second is that of older folders."""
 
 FILE: Rules = (
     (r"^backbone\.", ""),

@@ -16,6 +16,7 @@ from huggingface_hub.errors import (
 from safetensors import SafetensorError
 
 from segtune.errors import WeightsError
+from segtune.storage.weights import check_safetensors
 
 
 def read_pretrained(path: Path, model_class: Any) -> Any:
@@ -28,10 +29,12 @@ def read_pretrained(path: Path, model_class: Any) -> Any:
     Raises:
         WeightsError: no weights, damaged ones, or not those of `model_class`.
     """
-    if not any(path.glob("*.safetensors")):
+    if not (files := sorted(path.glob("*.safetensors"))):
         raise WeightsError(
             f"{path} has no model.safetensors; save it with save_pretrained, or download it again"
         )
+    for file in files:
+        check_safetensors(file)
     try:
         model, report = model_class.from_pretrained(
             path,

@@ -20,6 +20,7 @@ from loky import ProcessPoolExecutor
 from tqdm import tqdm
 
 from segtune.data.synthetic.dataset import SyntheticDataset
+from segtune.storage.arrays import read_npy
 from segtune.storage.files import cache_dir
 from segtune.types import Instance, Sample
 
@@ -53,7 +54,7 @@ class StoredScenes:
         self.folder = (folder or cache_dir() / "scenes") / f"{dataset.world.name}-{_key(dataset)}"
         if not self.folder.is_dir():
             _render(dataset, self.folder, progress=progress)
-        self._arrays = {name: np.load(self._file(name), mmap_mode="r") for name in ARRAYS}
+        self._arrays = {name: read_npy(self._file(name), memory_map=True) for name in ARRAYS}
         notes = (self.folder / "notes.jsonl").read_text(encoding="utf-8")
         self._notes = [json.loads(line) for line in notes.splitlines()]
 

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from segtune.data.synthetic.attributes import STUFF, compositions
 from segtune.data.synthetic.scene import Scene, compose_scene, render_crop, render_stuff_crop
+from segtune.storage.arrays import read_npy
 from segtune.trainers.bundled.clip.captions import seen_things
 from segtune.trainers.bundled.clip.recipe import ClipRecipe
 
@@ -59,7 +60,7 @@ def open_pool(recipe: ClipRecipe, cache: Path, *, progress: bool = False) -> Poo
     if not folder.is_dir():
         _render_pool(recipe, folder, progress=progress)
     names = ("crop_images", "crop_labels", "scene_images", "scene_labels")
-    return Pool(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in names))
+    return Pool(*(read_npy(folder / f"{name}.npy", memory_map=True) for name in names))
 
 
 def _pool_key(recipe: ClipRecipe) -> str:

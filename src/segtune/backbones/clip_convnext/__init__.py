@@ -1,0 +1,1 @@
+"""CLIP with a ConvNeXt image tower, in plain torch: dense features at any size, and words."""
