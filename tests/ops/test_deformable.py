@@ -135,7 +135,7 @@ def test_a_point_that_is_not_finite_spoils_its_own_query_only():
 
 def test_wrong_sizes_are_refused():
     value, locations, weights = problem()
-    with pytest.raises(SegtuneError, match="50 values and points on 4 levels do not fit .* 5x7"):
+    with pytest.raises(SegtuneError, match=r"50 values and points on 4 levels do not fit .* 5x7"):
         ms_deform_attn(value, SIZES[:3], locations, weights)
     with pytest.raises(SegtuneError, match="expected 49 values and 3 levels"):
         ms_deform_attn(value[:, :49], SIZES[:3], locations, weights)

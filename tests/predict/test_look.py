@@ -11,7 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from segtune.backbones.decoders.masked_decoder import DecoderOutput
+from segtune.backbones.decoders.mask_head import DecoderOutput
 from segtune.backbones.prompting import ObjectMasks
 from segtune.backbones.sam.random import random_sam, random_sam3
 from segtune.backbones.seem.model import TINY, random_seem

@@ -97,13 +97,12 @@ def _by_bags(
 
 def _padded_table(value: Tensor, sizes: Sequence[tuple[int, int]]) -> Tensor:
     """Returns the values with zeros around every level, one row per image, position and head."""
-    num_images, _, heads, width = value.shape
     levels = value.flatten(2).split([h * w for h, w in sizes], 1)
     padded = [
         F.pad(part.unflatten(1, size), (0, 0, 1, 1, 1, 1)).flatten(1, 2)
         for part, size in zip(levels, sizes, strict=True)
     ]
-    return torch.cat(padded, 1).reshape(-1, width)
+    return torch.cat(padded, 1).reshape(-1, value.shape[-1])
 
 
 def _neighbours(

@@ -60,6 +60,7 @@ def test_text_tower():
 def test_one_wrong_weight_is_noticed():
     golden = goldens("uniovseg_convnext_clip")[0]
     clip, out = official(golden), golden.part("outputs")
+
     def compare():
         close(regions(clip, golden)[1], out["region_embedding"])
         close(clip.text(golden["inputs.text_tokens"]), out["text_embedding_unnormalised"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -49,6 +51,10 @@ def maps_of(golden: Golden) -> list[Tensor]:
     return [side(golden, "in")[f"res{level}"] for level in range(2, 6)]
 
 
+def noted(found: list[Tensor], _module: nn.Module, _inputs: tuple, output: Tensor) -> None:
+    found.append(output)
+
+
 @pytest.mark.golden
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("component", COMPONENTS)
@@ -56,8 +62,9 @@ def test_official_outputs(component, dtype):
     for golden in goldens(component):
         decoder, out = official(golden).to(dtype), side(golden, "out")
         layers: list[Tensor] = []
+        keep = partial(noted, layers)
         for layer in decoder.layers:
-            layer.register_forward_hook(lambda _module, _given, x: layers.append(x))
+            layer.register_forward_hook(keep)
         levels, mask_features = decoder([x.to(dtype) for x in maps_of(golden)])
         close(mask_features, out["mask_features"])
         for index, level in enumerate(levels):

@@ -8,7 +8,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from segtune.backbones.decoders.masked_decoder import DecoderMemory, MaskedDecoder
-from segtune.backbones.decoders.query_groups import ExtraTokens, QueryGroup, visibility
+from segtune.backbones.decoders.query_groups import (
+    ExtraTokens,
+    QueryGroup,
+    RunningGroup,
+    visibility,
+)
 from segtune.backbones.reading.key_tables import load_strictly, rename_keys
 from segtune.backbones.seem.decoder_keys import (
     DECODER,
@@ -17,7 +22,7 @@ from segtune.backbones.seem.decoder_keys import (
     decoder_to_official,
 )
 from segtune.errors import SegtuneError, WeightsError
-from tests.goldens import Golden, close, goldens
+from tests.goldens import DEEP_STEPS, Golden, close, goldens, notices_every_weight
 
 
 def official_decoder(golden: Golden) -> MaskedDecoder:
@@ -100,29 +105,45 @@ def test_gradients_of_prompts_are_the_official_ones():
         assert all(parameter.grad is None for parameter in decoder.parameters())
 
 
+SEGPROMPT = ["segprompt_decoder_single", "segprompt_decoder_repeat"]
+
+
 @pytest.mark.golden
-@pytest.mark.parametrize("component", ["segprompt_decoder_single", "segprompt_decoder_repeat"])
-def test_three_groups_of_segprompt_are_the_official_ones(component):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("component", SEGPROMPT)
+def test_three_groups_of_segprompt_are_the_official_ones(component, dtype):
     for golden in goldens(component):
-        sizes, given, out = golden.config, golden.part("in"), golden.part("out")
-        state = golden.part("state_dict")
-        decoder = mask2former_decoder(state, sizes)
-        memory = decoder.prepare(maps_of(given, "multi_scale_features."), given["mask_features"])
-        group_of = torch.arange(sizes["num_open_queries"]) // sizes["query_repeat"]
-        prompts = QueryGroup(
-            *prompt_queries(state, given, decoder),
-            blocked=group_of[:, None] != group_of,
-            sees=() if sizes["self_att_independent"] else (0,),
-        )
-        nothing = torch.zeros(*given["example_labels"].shape, sizes["hidden_dim"])
-        examples = QueryGroup(nothing, nothing, regions=given["example_masks"])
-        learned = QueryGroup(decoder.query_content, decoder.query_position)
-        found = decoder.answer(memory, [learned, prompts, examples], deep_supervision=True)
-        for name, group in zip(("agnostic", "prompt", "example"), found, strict=True):
-            for i, step in enumerate((*group.aux, group)):
-                close(step.class_logits, out[f"{name}_logits"][i])
-                expected = out[f"{name}_masks"][i]
-                close(step.mask_logits, expected, steps=DEEP_STEPS)
+        decoder = mask2former_decoder(golden.part("state_dict"), golden.config).to(dtype)
+        compare_segprompt(decoder, golden, dtype)
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("component", SEGPROMPT)
+def test_one_wrong_weight_is_noticed(component):
+    golden = goldens(component)[0]
+    decoder = mask2former_decoder(golden.part("state_dict"), golden.config).double()
+    notices_every_weight(decoder, lambda: compare_segprompt(decoder, golden, torch.float64))
+
+
+def compare_segprompt(decoder: MaskedDecoder, golden: Golden, dtype: torch.dtype) -> None:
+    """Asserts that all steps of all three groups are the official ones."""
+    sizes, out = golden.config, golden.part("out")
+    given = {k: x.to(dtype) if x.is_floating_point() else x for k, x in golden.part("in").items()}
+    memory = decoder.prepare(maps_of(given, "multi_scale_features."), given["mask_features"])
+    group_of = torch.arange(sizes["num_open_queries"]) // sizes["query_repeat"]
+    prompts = QueryGroup(
+        *prompt_queries(golden.part("state_dict"), given, decoder),
+        blocked=group_of[:, None] != group_of,
+        sees=() if sizes["self_att_independent"] else (0,),
+    )
+    nothing = torch.zeros(*given["example_labels"].shape, sizes["hidden_dim"], dtype=dtype)
+    examples = QueryGroup(nothing, nothing, regions=given["example_masks"])
+    learned = QueryGroup(decoder.query_content, decoder.query_position)
+    found = decoder.answer(memory, [learned, prompts, examples], deep_supervision=True)
+    for name, group in zip(("agnostic", "prompt", "example"), found, strict=True):
+        for i, step in enumerate((*group.aux, group)):
+            close(step.class_logits, out[f"{name}_logits"][i])
+            close(step.mask_logits, out[f"{name}_masks"][i], steps=DEEP_STEPS)
 
 
 def mask2former_decoder(state: dict[str, Tensor], sizes: dict) -> MaskedDecoder:
@@ -150,9 +171,10 @@ def prompt_queries(
     ids, picks = given["candidate_ids"], given["query_picks"]
     queries = []
     for which, table in (("feat", decoder.query_content), ("pe", decoder.query_position)):
-        x = state["memory_bank.weight"][ids]
+        x = state["memory_bank.weight"][ids].to(table.dtype)
         if f"ex2{which}.weight" in state:
-            x = F.linear(x, state[f"ex2{which}.weight"], state[f"ex2{which}.bias"])
+            weight, bias = (state[f"ex2{which}.{part}"].to(x) for part in ("weight", "bias"))
+            x = F.linear(x, weight, bias)
         if f"id2{which}.weight" in state:
             x = x + state[f"id2{which}.weight"][ids]
         queries.append(x + table[picks] if len(picks) else x)
@@ -254,9 +276,10 @@ def test_an_empty_mask_looks_everywhere_and_padding_of_tokens_is_ignored(decoder
     memory = memory_of(decoder)
     region = torch.zeros(2, 7, 64, 96)
     region[:, 0, :32] = 1
-    looks = decoder._looks(memory, decoder.query_content.expand(2, -1, -1), 1, region)
-    assert looks[0, 0, 0].view(4, 6).tolist() == [[True] * 6] * 2 + [[False] * 6] * 2
-    assert looks[:, 0, 1:].all()
+    group = QueryGroup(*tables(decoder), regions=region)
+    looks = RunningGroup(group, [group], 2).given_looks(1, (4, 6))
+    assert looks[0, 0].view(4, 6).tolist() == [[True] * 6] * 2 + [[False] * 6] * 2
+    assert looks[:, 1:].all()
     tokens, place = torch.randn(2, 3, 32), torch.randn(2, 3, 32)
     padding = torch.tensor([[False, True, True], [True, True, True]])
     outputs = []
@@ -301,8 +324,8 @@ def test_resizing_first_gives_the_same_attention_masks(decoder):
         near = torch.einsum(
             "bqm,bmhw->bqhw", decoder.mask_embeds(states), first.level_features[level]
         )
-        clear = (near.abs() > 1e-5).flatten(2)[:, None]
-        one, two = (decoder._looks(memory, states, level, None) for memory in (first, after))
+        clear = (near.abs() > 1e-5).flatten(2)
+        one, two = (decoder._looks(memory, states, level) for memory in (first, after))
         assert torch.equal(one[clear], two[clear])
 
 

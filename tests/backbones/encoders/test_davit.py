@@ -1,13 +1,15 @@
 """DaViT against the official code, and what the goldens do not show."""
 
+from functools import partial
+
 import pytest
 import torch
 
 from segtune.backbones.encoders.davit import DaViT, DaViTConfig
+from segtune.backbones.encoders.keys import DAVIT, davit_config_from
 from segtune.backbones.reading.key_tables import load_strictly, rename_keys, reversed_rules
-from segtune.backbones.seem.keys import DAVIT, davit_config_from
 from segtune.errors import SegtuneError, WeightsError
-from tests.goldens import close, goldens
+from tests.goldens import close, goldens, notices_every_weight
 
 TINY = DaViTConfig((8, 16, 32, 64), (1, 1, 2, 1), num_heads=(1, 2, 4, 8), num_groups=(2, 2, 4, 8))
 D5 = DaViTConfig(
@@ -17,6 +19,11 @@ D5 = DaViTConfig(
     patch_sizes=(7, 3, 3, 3),
     patch_padding=(3, 1, 1, 1),
 )
+
+
+def compare(net, golden):
+    for index, level in enumerate(net(golden.part("in")["pixel_values"])):
+        close(level, golden.part("out")[f"res{index + 2}"])
 
 
 @pytest.mark.golden
@@ -37,11 +44,7 @@ def test_official_outputs():
         assert config.patch_prenorm == tuple(official["PATCH_PRENORM"])
         net = DaViT(config)
         load_strictly(net, rename_keys(state, DAVIT), "seem_davit")
-        levels = net(golden.part("in")["pixel_values"])
-        for index, level in enumerate(levels):
-            expected = golden.part("out")[f"res{index + 2}"]
-            # There is no output norm, so the tolerance follows the largest value.
-            close(level, expected)
+        notices_every_weight(net, partial(compare, net, golden))
         back = rename_keys(net.state_dict(), reversed_rules(DAVIT))
         assert back.keys() == state.keys()
         assert all(torch.equal(back[key], state[key]) for key in state)

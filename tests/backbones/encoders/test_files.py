@@ -14,9 +14,9 @@ from transformers import (
 from transformers.models.maskformer.modeling_maskformer_swin import MaskFormerSwinBackbone
 
 from segtune.backbones.encoders.files import load_image_encoder
+from segtune.backbones.encoders.keys import RESNET, SWIN
 from segtune.backbones.encoders.resnet import ResNet, ResNetConfig
 from segtune.backbones.encoders.swin import Swin, SwinConfig
-from segtune.backbones.maskformer.keys import RESNET, SWIN
 from segtune.backbones.reading.key_tables import rename_keys, reversed_rules
 from segtune.errors import WeightsError
 

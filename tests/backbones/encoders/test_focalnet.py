@@ -1,16 +1,23 @@
 """FocalNet against the official code, and what the goldens do not show."""
 
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from segtune.backbones.encoders.focalnet import FocalModulation, FocalNet, FocalNetConfig
+from segtune.backbones.encoders.keys import FOCALNET, focalnet_config_from
 from segtune.backbones.reading.key_tables import load_strictly, rename_keys, reversed_rules
-from segtune.backbones.seem.keys import FOCALNET, focalnet_config_from
 from segtune.errors import SegtuneError, WeightsError
-from tests.goldens import DEEP_STEPS, close, goldens
+from tests.goldens import DEEP_STEPS, close, goldens, notices_every_weight
 
 TINY = {"embed_dim": 8, "depths": (1, 2, 1, 1)}
+
+
+def compare(net, golden):
+    for index, level in enumerate(net(golden.part("in")["pixel_values"])):
+        close(level, golden.part("out")[f"res{index + 2}"], steps=DEEP_STEPS)
 
 
 @pytest.mark.golden
@@ -32,9 +39,7 @@ def test_official_outputs(component):
         assert config.depthwise == ("dw" in component)
         net = FocalNet(config)
         load_strictly(net, rename_keys(state, FOCALNET), component)
-        levels = net(golden.part("in")["pixel_values"])
-        for index, level in enumerate(levels):
-            close(level, golden.part("out")[f"res{index + 2}"], steps=DEEP_STEPS)
+        notices_every_weight(net, partial(compare, net, golden))
         back = rename_keys(net.state_dict(), reversed_rules(FOCALNET))
         assert back.keys() == state.keys()
         assert all(torch.equal(back[key], state[key]) for key in state)

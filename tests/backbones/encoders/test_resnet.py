@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from segtune.backbones.encoders.keys import RESNET, encoder_config_from
 from segtune.backbones.encoders.resnet import FrozenBatchNorm, ResNet, ResNetConfig
-from segtune.backbones.maskformer.keys import RESNET, encoder_config_from
 from segtune.backbones.reading.key_tables import (
     keys_under,
     load_strictly,

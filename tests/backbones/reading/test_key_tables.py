@@ -4,13 +4,15 @@ import pytest
 import torch
 from torch import nn
 
+from segtune.backbones.decoders.keys import FPN
+from segtune.backbones.encoders.keys import DAVIT, FOCALNET
 from segtune.backbones.reading.key_tables import (
     keys_under,
     load_strictly,
     rename_keys,
     reversed_rules,
 )
-from segtune.backbones.seem.keys import DAVIT, FOCALNET, IGNORED, PIXEL_DECODER, TEXT
+from segtune.backbones.seem.keys import IGNORED, TEXT
 from segtune.errors import WeightsError
 
 ONE = torch.ones(1)
@@ -53,7 +55,7 @@ def test_tables_lead_back(key):
     assert list(rename_keys(renamed, reversed_rules(FOCALNET))) == [key]
 
 
-@pytest.mark.parametrize("rules", [FOCALNET, DAVIT, PIXEL_DECODER, TEXT, IGNORED])
+@pytest.mark.parametrize("rules", [FOCALNET, DAVIT, FPN, TEXT, IGNORED])
 def test_every_table_can_be_reversed(rules):
     assert len(reversed_rules(rules)) == sum(new is not None for _, new in rules)
 

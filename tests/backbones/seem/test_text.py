@@ -116,7 +116,7 @@ def test_there_and_back(text):
     assert text_config_from(official, num_heads=2) == TINY
     load_strictly(SeemText(TINY), text_from_official(official), "file")
     official.pop("lang_proj")
-    with pytest.raises(WeightsError, match="lang_proj is missing"):
+    with pytest.raises(WeightsError, match="nothing stands for lang_proj"):
         text_config_from(official)
 
 

@@ -93,13 +93,14 @@ class DeformablePixelDecoder(nn.Module):
 
     def _start(self) -> None:
         """Sets the published initial values of the convolutions; layers set their own."""
-        for conv, _ in self.inputs:  # type: ignore[misc]
-            nn.init.xavier_uniform_(conv.weight)
-            nn.init.zeros_(conv.bias)
-        for block in (*self.laterals, *self.outputs):
-            nn.init.kaiming_uniform_(block.conv.weight, a=1)
-        nn.init.kaiming_uniform_(self.mask_features.weight, a=1)
-        nn.init.zeros_(self.mask_features.bias)
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Conv2d):
+                if name.startswith("inputs."):
+                    nn.init.xavier_uniform_(module.weight)
+                else:
+                    nn.init.kaiming_uniform_(module.weight, a=1)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
 
     def encode(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Returns what the encoder makes of the coarse maps, (B, C, h, w) each, coarse to fine.

@@ -6,13 +6,12 @@ from the shapes; `reversed_rules` of a table leads back to the official names.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import TypedDict
 
 from torch import Tensor
 
-from segtune.backbones.reading.key_tables import Rules
+from segtune.backbones.reading.key_tables import Rules, count_of, shape_of
 from segtune.errors import WeightsError
 
 PIXEL_DECODER_PREFIX = "sem_seg_head.pixel_decoder."
@@ -34,6 +33,24 @@ DEFORMABLE: Rules = (
     (r"^layer_1\.", "outputs.0."),
 )
 """`DeformablePixelDecoder` of Mask2Former, SegPrompt and Uni-OVSeg: three levels, one FPN step."""
+
+FPN: Rules = (
+    (r"^transformer\.encoder\.layers\.(\d+)\.", r"layers.\1."),
+    (r"\.self_attn\.in_proj_(weight|bias)$", r".qkv.\1"),
+    (r"\.self_attn\.out_proj\.", ".project_out."),
+    (r"\.linear1\.", ".expand."),
+    (r"\.linear2\.", ".shrink."),
+    (r"^(adapter|layer)_(\d)\.weight$", r"\1_\2.conv.weight"),
+    # Official numbers count from the finest map, ours from the coarsest.
+    (r"^adapter_3\.", "laterals.0."),
+    (r"^adapter_2\.", "laterals.1."),
+    (r"^adapter_1\.", "laterals.2."),
+    (r"^layer_4\.", "outputs.0."),
+    (r"^layer_3\.", "outputs.1."),
+    (r"^layer_2\.", "outputs.2."),
+    (r"^layer_1\.", "outputs.3."),
+)
+"""`Fpn` of MaskFormer, and `TransformerFpn` of SEEM and X-Decoder, with the encoder on top."""
 
 MASKED: Rules = (
     (r"^query_feat\.weight$", "query_content"),
@@ -68,6 +85,9 @@ MASKED: Rules = (
 """What the decoders of Mask2Former, SegPrompt, X-Decoder and SEEM have in common."""
 
 
+WHAT = "deformable pixel decoder"
+
+
 class DeformableSizes(TypedDict):
     """The arguments of `DeformablePixelDecoder` that are sizes."""
 
@@ -94,14 +114,14 @@ def deformable_sizes_from(
     Raises:
         WeightsError: it is no such pixel decoder, or the heads do not fit the shapes.
     """
-    num_levels, hidden = _shape(own, "level_embeds")
-    coarse = [_shape(own, f"inputs.{i}.0.weight")[1] for i in range(num_levels)]
+    num_levels, hidden = shape_of(own, "level_embeds", WHAT)
+    coarse = [shape_of(own, f"inputs.{i}.0.weight", WHAT)[1] for i in range(num_levels)]
     num_steps = count_of(own, r"laterals\.(\d+)\.")
-    fine = [_shape(own, f"laterals.{i}.conv.weight")[1] for i in range(num_steps)]
+    fine = [shape_of(own, f"laterals.{i}.conv.weight", WHAT)[1] for i in range(num_steps)]
     num_layers = count_of(own, r"layers\.(\d+)\.")
     num_points = 4
     if num_layers:
-        count, _ = _shape(own, "layers.0.attention.shares.weight")
+        count, _ = shape_of(own, "layers.0.attention.shares.weight", WHAT)
         if count % (num_heads * num_levels):
             raise WeightsError(
                 f"a pixel decoder with {count} points per position and {num_levels} levels cannot "
@@ -111,30 +131,11 @@ def deformable_sizes_from(
     return DeformableSizes(
         in_channels=tuple((coarse + fine)[::-1]),
         hidden=hidden,
-        mask_dim=_shape(own, "mask_features.weight")[0],
+        mask_dim=shape_of(own, "mask_features.weight", WHAT)[0],
         num_layers=num_layers,
         num_heads=num_heads,
-        feedforward=_shape(own, "layers.0.expand.weight")[0] if num_layers else 4 * hidden,
+        feedforward=shape_of(own, "layers.0.expand.weight", WHAT)[0] if num_layers else 4 * hidden,
         num_levels=num_levels,
         num_points=num_points,
         groups=groups,
     )
-
-
-def count_of(own: Mapping[str, Tensor], pattern: str) -> int:
-    """Returns how many different values the first group of `pattern` takes at the start of names.
-
-    Example:
-        >>> count_of({"layers.0.a": 1, "layers.0.b": 2, "layers.1.a": 3}, r"layers\\.(\\d+)\\.")
-        2
-    """
-    compiled = re.compile(pattern)
-    return len({found[1] for key in own if (found := compiled.match(key))})
-
-
-def _shape(own: Mapping[str, Tensor], key: str) -> tuple[int, ...]:
-    if key not in own:
-        raise WeightsError(
-            f"not a deformable pixel decoder: nothing stands for {key} among {len(own)} tensors"
-        )
-    return tuple(own[key].shape)

@@ -14,42 +14,26 @@ level, D hidden width, M mask width, k joint image-text width, L layers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segtune.backbones.decoders.layers import DecoderLayer
+from segtune.backbones.decoders.mask_head import (
+    DecoderOutput,
+    inside_masks,
+    mask_products,
+    mlp,
+    resized,
+)
 from segtune.backbones.decoders.memory import DecoderMemory
-from segtune.backbones.decoders.position import sine_positions
-from segtune.backbones.decoders.query_groups import QueryGroup, visibility
+from segtune.backbones.decoders.position import FourierPositions, SinePositions
+from segtune.backbones.decoders.query_groups import QueryGroup, RunningGroup, per_image
 from segtune.errors import SegtuneError
 
 NORM_EPSILON = 1e-7
-
-
-@dataclass(frozen=True)
-class DecoderOutput:
-    """The answers of one query group after a layer.
-
-    Attributes:
-        mask_logits: (B, Q, h, w), unbounded, over the model input, padding included; of P runs per
-            image, the queries of all runs one after the other (P * Q).
-        class_embeds: (B, Q, k), unit length; None for a decoder with fixed classes.
-        class_logits: (B, Q, K + 1), unbounded, last column "no object"; None without text.
-        mask_embeds: (B, Q, M), of which `mask_logits` are the products with the mask features.
-        states: (B, Q, D), content of the queries before the last LayerNorm.
-        aux: the answers before layer 0 and after each layer but the last; empty unless asked for.
-    """
-
-    mask_logits: Tensor
-    class_embeds: Tensor | None
-    class_logits: Tensor | None
-    mask_embeds: Tensor
-    states: Tensor
-    aux: tuple[DecoderOutput, ...] = ()
 
 
 class MaskedDecoder(nn.Module):
@@ -67,6 +51,7 @@ class MaskedDecoder(nn.Module):
         joint_width: k.
         num_classes: K of a decoder with fixed classes (Mask2Former); None compares with text.
         in_channels: channels of the maps where they differ from `hidden` (Mask2Former).
+        positions: encoding of positions; None takes `SinePositions(hidden)`.
 
     Example:
         >>> import torch
@@ -93,13 +78,15 @@ class MaskedDecoder(nn.Module):
         num_classes: int | None = None,
         in_channels: int | None = None,
         num_levels: int = 3,
+        positions: SinePositions | FourierPositions | None = None,
     ) -> None:
         super().__init__()
         if hidden % num_heads or hidden % 2:
             raise SegtuneError(
                 f"hidden width {hidden} must be even and a multiple of the {num_heads} heads"
             )
-        self.hidden, self.num_levels = hidden, num_levels
+        self.num_levels = num_levels
+        self.positions = positions or SinePositions(hidden)
         self.query_content = nn.Parameter(torch.randn(num_queries, hidden))
         self.query_position = nn.Parameter(torch.randn(num_queries, hidden))
         self.level_embeds = nn.Parameter(torch.randn(num_levels, hidden))
@@ -111,10 +98,7 @@ class MaskedDecoder(nn.Module):
             DecoderLayer(hidden, num_heads, feedforward) for _ in range(num_layers)
         )
         self.norm = nn.LayerNorm(hidden)
-        self.mask_mlp = nn.Sequential(
-            *(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU()),
-            nn.Linear(hidden, mask_dim),
-        )
+        self.mask_mlp = mlp(hidden, hidden, hidden, mask_dim)
         self.class_linear = None if num_classes is None else nn.Linear(hidden, num_classes + 1)
         if num_classes is None:
             self.class_projection = nn.Parameter(torch.randn(hidden, joint_width) * hidden**-0.5)
@@ -148,7 +132,7 @@ class MaskedDecoder(nn.Module):
             sources.append(project(x).flatten(2).mT + self.level_embeds[level])  # (B, S, D)
         level_features: list[Tensor] = []
         if resize == "first":
-            level_features = [_bilinear(mask_features, size) for size in sizes]
+            level_features = [resized(mask_features, size) for size in sizes]
         memory = DecoderMemory(mask_features, tuple(sources), tuple(sizes), tuple(level_features))
         return self.with_keys(memory) if keep_keys else memory
 
@@ -160,14 +144,8 @@ class MaskedDecoder(nn.Module):
         return replace(memory, keys=keys, values=values)
 
     def _positions(self, memory: DecoderMemory) -> list[Tensor]:
-        """Returns the sine encoding of every level, (S, D) each."""
-        source = memory.sources[0]
-        return [
-            sine_positions(h, w, self.hidden // 2, device=source.device, dtype=source.dtype)
-            .flatten(1)
-            .T
-            for h, w in memory.sizes
-        ]
+        """Returns the encoding of every level, (S, D) each."""
+        return [self.positions(memory.sources[0], size).flatten(1).T for size in memory.sizes]
 
     def _keys_values(
         self, memory: DecoderMemory, index: int, positions: Sequence[Tensor]
@@ -224,15 +202,17 @@ class MaskedDecoder(nn.Module):
             keep_all: L + 1 states per group, the first before layer 0; otherwise one.
         """
         positions = [] if memory.keys else self._positions(memory)
-        running = [_Running(group, groups, len(memory)) for group in groups]
+        running = [RunningGroup(group, groups, len(memory)) for group in groups]
         trace = [[part.states] for part in running]
         for index, layer in enumerate(self.layers):
             level = index % self.num_levels
             keys, values = self._keys_values(memory, index, positions)
             for part in running:
-                looks = self._looks(memory, part.states, level, part.group.regions)
-                rows, places = (_per_image(x, len(memory)) for x in (part.states, part.places))
-                rows = layer.cross(rows, rows + places, keys, values, looks)
+                looks = part.given_looks(level, memory.sizes[level])
+                if looks is None:
+                    looks = self._looks(memory, part.states, level)
+                rows, places = (per_image(x, len(memory)) for x in (part.states, part.places))
+                rows = layer.cross(rows, rows + places, keys, values, looks[:, None])
                 part.states = rows.reshape(part.places.shape)
             seen = [part.sequence(running, level) for part in running]
             for part, steps, (content, places) in zip(running, trace, seen, strict=True):
@@ -241,26 +221,13 @@ class MaskedDecoder(nn.Module):
         return trace if keep_all else [steps[-1:] for steps in trace]
 
     @torch.no_grad()
-    def _looks(
-        self, memory: DecoderMemory, states: Tensor, level: int, regions: Tensor | None
-    ) -> Tensor:
-        """Returns where queries may look on a level: (B, 1, rows, S) bool.
-
-        A query looks inside its own mask; one whose mask is empty there looks everywhere.
-        """
-        size = memory.sizes[level]
-        if regions is not None:
-            blocked = _bilinear(regions, size) <= 0
-        else:
-            embeds = self.mask_embeds(_per_image(states, len(memory)))
-            if memory.level_features:
-                logits = _product(embeds, memory.level_features[level])
-            else:
-                logits = _bilinear(_product(embeds, memory.mask_features), size)
-            blocked = logits.sigmoid() < 0.5
-        blocked = _per_image(blocked.flatten(2), len(memory))
-        blocked = blocked & ~blocked.all(-1, keepdim=True)
-        return ~blocked[:, None]
+    def _looks(self, memory: DecoderMemory, states: Tensor, level: int) -> Tensor:
+        """Returns where queries may look on a level, (B, rows, S) bool: inside their own masks."""
+        embeds = self.mask_embeds(per_image(states, len(memory)))
+        if memory.level_features:
+            return inside_masks(mask_products(embeds, memory.level_features[level]))
+        logits = mask_products(embeds, memory.mask_features)
+        return inside_masks(resized(logits, memory.sizes[level]))
 
     def mask_embeds(self, states: Tensor) -> Tensor:
         """Returns the mask embeddings (..., M) of queries with the given states (..., D)."""
@@ -270,10 +237,10 @@ class MaskedDecoder(nn.Module):
         self, memory: DecoderMemory, states: Tensor, *, text: Tensor | None = None
     ) -> DecoderOutput:
         """Returns the answers of queries with the given states, (G, Q, D); see `forward`."""
-        states = _per_image(states, len(memory))
+        states = per_image(states, len(memory))
         normed = self.norm(states)
         mask_embeds = self.mask_mlp(normed)  # (B, Q, M)
-        mask_logits = _product(mask_embeds, memory.mask_features)
+        mask_logits = mask_products(mask_embeds, memory.mask_features)
         if self.class_linear is not None:
             logits = self.class_linear(normed)
             return DecoderOutput(mask_logits, None, logits, mask_embeds, states)
@@ -290,52 +257,3 @@ class MaskedDecoder(nn.Module):
             text: (K + 1, k) or (B, K + 1, k), background last; not normalised here.
         """
         return self.logit_scale.exp() * class_embeds @ text.mT
-
-
-class _Running:
-    """A query group on its way through the layers: states and places (G, Q, D)."""
-
-    def __init__(self, group: QueryGroup, groups: Sequence[QueryGroup], num_images: int) -> None:
-        runs = group.runs(num_images)
-        self.group = group
-        self.states = group.content.expand(runs, -1, -1)
-        self.places = group.position.expand(runs, -1, -1)
-        self.tokens: Tensor | None = None
-        num_others = sum(groups[other].content.shape[-2] for other in group.sees)
-        self.is_open = visibility(group, runs, num_others)
-
-    def sequence(self, running: Sequence[_Running], level: int) -> tuple[Tensor, Tensor]:
-        """Returns content and places of all that the group sees: itself, its tokens, others."""
-        parts = [(self.states, self.places)]
-        if self.group.tokens is not None:
-            parts.append(self.group.tokens.at_level(level, self.tokens))
-        parts += [(running[other].states, running[other].places) for other in self.group.sees]
-        if len(parts) == 1:
-            return parts[0]
-        content, places = zip(*parts, strict=True)
-        return torch.cat(content, 1), torch.cat(places, 1)
-
-    def update(self, layer: DecoderLayer, content: Tensor, places: Tensor) -> None:
-        """Replaces the states by those after self-attention and FFN, and the tokens likewise."""
-        num_queries, tokens = self.places.shape[1], self.group.tokens
-        own = num_queries + (0 if tokens is None else tokens.shape[1])
-        x = layer.among(content, places, own, self.is_open)
-        self.states = x[:, :num_queries]
-        if tokens is not None:
-            self.tokens = x[:, num_queries:]
-
-
-def _product(embeds: Tensor, features: Tensor) -> Tensor:
-    """Returns mask logits (B, Q, h, w) of mask embeddings (B, Q, M) and features (B, M, h, w)."""
-    return (embeds @ features.flatten(2)).unflatten(2, features.shape[-2:])
-
-
-def _bilinear(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    if tuple(maps.shape[-2:]) == size:
-        return maps
-    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
-
-
-def _per_image(x: Tensor, num_images: int) -> Tensor:
-    """Returns (G, Q, ...) as (B, P * Q, ...): the rows of all runs of an image together."""
-    return x if len(x) == num_images else x.reshape(num_images, -1, *x.shape[2:])

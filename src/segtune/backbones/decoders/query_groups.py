@@ -12,6 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from segtune.backbones.decoders.layers import DecoderLayer
+from segtune.backbones.decoders.mask_head import opened, resized
+
 
 @dataclass(frozen=True)
 class ExtraTokens:
@@ -104,3 +107,52 @@ def visibility(group: QueryGroup, runs: int, num_others: int) -> Tensor | None:
             itself = torch.eye(num_tokens, dtype=torch.bool, device=device)
             is_open[:, num_queries:, num_queries:own] |= itself
     return is_open[:, None]
+
+
+class RunningGroup:
+    """A query group on its way through the layers: states and places (G, Q, D)."""
+
+    def __init__(self, group: QueryGroup, groups: Sequence[QueryGroup], num_images: int) -> None:
+        runs = group.runs(num_images)
+        self.group = group
+        self.states = group.content.expand(runs, -1, -1)
+        self.places = group.position.expand(runs, -1, -1)
+        self.tokens: Tensor | None = None
+        self.num_images = num_images
+        self.looks: dict[int, Tensor] = {}  # of given regions, by level
+        num_others = sum(groups[other].content.shape[-2] for other in group.sees)
+        self.is_open = visibility(group, runs, num_others)
+
+    def given_looks(self, level: int, size: tuple[int, int]) -> Tensor | None:
+        """Returns where the group was told to look, (B, rows, S) bool; None where by its masks."""
+        if self.group.regions is None:
+            return None
+        if level not in self.looks:
+            outside = resized(self.group.regions, size) <= 0
+            self.looks[level] = opened(per_image(~outside.flatten(2), self.num_images))
+        return self.looks[level]
+
+    def sequence(self, running: Sequence[RunningGroup], level: int) -> tuple[Tensor, Tensor]:
+        """Returns content and places of all that the group sees: itself, its tokens, others."""
+        parts = [(self.states, self.places)]
+        if self.group.tokens is not None:
+            parts.append(self.group.tokens.at_level(level, self.tokens))
+        parts += [(running[other].states, running[other].places) for other in self.group.sees]
+        if len(parts) == 1:
+            return parts[0]
+        content, places = zip(*parts, strict=True)
+        return torch.cat(content, 1), torch.cat(places, 1)
+
+    def update(self, layer: DecoderLayer, content: Tensor, places: Tensor) -> None:
+        """Replaces the states by those after self-attention and FFN, and the tokens likewise."""
+        num_queries, tokens = self.places.shape[1], self.group.tokens
+        own = num_queries + (0 if tokens is None else tokens.shape[1])
+        x = layer.among(content, places, own, self.is_open)
+        self.states = x[:, :num_queries]
+        if tokens is not None:
+            self.tokens = x[:, num_queries:]
+
+
+def per_image(x: Tensor, num_images: int) -> Tensor:
+    """Returns (G, Q, ...) as (B, P * Q, ...): the rows of all runs of an image together."""
+    return x if len(x) == num_images else x.reshape(num_images, -1, *x.shape[2:])

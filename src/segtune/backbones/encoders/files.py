@@ -20,9 +20,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from segtune.backbones.encoders.keys import RESNET, SWIN
 from segtune.backbones.encoders.resnet import ResNet
 from segtune.backbones.encoders.swin import Swin
-from segtune.backbones.maskformer.keys import RESNET, SWIN
 from segtune.backbones.reading.key_tables import Rules, load_strictly, rename_keys
 from segtune.errors import WeightsError
 from segtune.storage.weights import read_state
@@ -37,7 +37,7 @@ FILE: Rules = (
     (r"^(head|fc|linear|stem\.fc)\.", None),  # classifiers
     (r"num_batches_tracked$", None),
 )
-"""From a file of either kind to the names that `maskformer_keys` knows."""
+"""From a file of either kind to the names that `keys` knows."""
 
 SWIN_HF: Rules = (
     (r"^swin\.", ""),

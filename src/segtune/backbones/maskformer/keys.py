@@ -6,24 +6,26 @@ read from the shapes; `reversed_rules` of a table leads back to the official nam
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from torch import Tensor
 
-from segtune.backbones.encoders.resnet import ResNetConfig
+from segtune.backbones.decoders.keys import FPN, PIXEL_DECODER_PREFIX, PREDICTOR_PREFIX
+from segtune.backbones.encoders.keys import IMAGE_ENCODER_PREFIX, RESNET, SWIN, encoder_config_from
 from segtune.backbones.encoders.swin import SwinConfig
 from segtune.backbones.maskformer.model import MaskFormerConfig
-from segtune.backbones.reading.key_tables import Rules, keys_under, rename_keys, reversed_rules
-from segtune.backbones.seem.keys import PIXEL_DECODER
+from segtune.backbones.reading.key_tables import (
+    Rules,
+    count_of,
+    keys_under,
+    rename_keys,
+    reversed_rules,
+    shape_of,
+)
 from segtune.errors import WeightsError
 
-IMAGE_ENCODER_PREFIX = "backbone."
-PIXEL_DECODER_PREFIX = "sem_seg_head.pixel_decoder."
-PREDICTOR_PREFIX = "sem_seg_head.predictor."
+WHAT = "MaskFormer of OVSeg, SimBaseline or ZegFormer"
 NO_OBJECT = "clip_adapter.non_object_embedding"
-MULTIGRID = (1, 2, 4)
-"""Dilations of res5 in every published ResNet with DeepLab's stem."""
 
 FILE: Rules = (
     # What a head writes whose version metadata got lost (zsseg issue 13): same tensors.
@@ -36,34 +38,6 @@ FILE: Rules = (
     (r"^_?region_clip_adapter\.", None),  # SimBaseline's CLIP for regions
 )
 """From the names of a whole file; drops what belongs to the CLIP of the second stage."""
-
-SWIN: Rules = (
-    (r"^patch_embed\.proj\.", "patches."),
-    (r"^patch_embed\.norm\.", "patch_norm."),
-    (r"^layers\.(\d+)\.blocks\.", r"stages.\1."),
-    (r"^layers\.(\d+)\.downsample\.norm\.", r"merges.\1.norm."),
-    (r"^layers\.(\d+)\.downsample\.reduction\.", r"merges.\1.reduce."),
-    (r"\.attn\.qkv\.", ".attention.qkv."),
-    (r"\.attn\.proj\.", ".attention.project_out."),
-    (r"\.attn\.relative_position_bias_table$", ".attention.bias_table"),
-    (r"\.mlp\.fc1\.", ".expand."),
-    (r"\.mlp\.fc2\.", ".shrink."),
-    (r"^norm(\d)\.", r"output_norms.\1."),
-)
-
-RESNET: Rules = (
-    (r"^stem\.conv1\.", "stem.0."),
-    (r"^stem\.conv2\.", "stem.1."),
-    (r"^stem\.conv3\.", "stem.2."),
-    (r"^res2\.", "stages.0."),
-    (r"^res3\.", "stages.1."),
-    (r"^res4\.", "stages.2."),
-    (r"^res5\.", "stages.3."),
-    (r"\.conv1\.", ".convs.0."),
-    (r"\.conv2\.", ".convs.1."),
-    (r"\.conv3\.", ".convs.2."),
-    (r"(stem\.\d|convs\.\d|shortcut)\.weight$", r"\1.conv.weight"),
-)
 
 PREDICTOR: Rules = (
     (r"^query_embed\.weight$", "query_decoder.query_position"),
@@ -111,7 +85,7 @@ def state_from_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         "image_encoder.": rename_keys(
             keys_under(state, IMAGE_ENCODER_PREFIX), _encoder_rules(state)
         ),
-        "pixel_decoder.": rename_keys(keys_under(state, PIXEL_DECODER_PREFIX), PIXEL_DECODER),
+        "pixel_decoder.": rename_keys(keys_under(state, PIXEL_DECODER_PREFIX), FPN),
         "": rename_keys(
             keys_under(state, PREDICTOR_PREFIX), (*PREDICTOR, *CLASS_MLP, *CLASS_LINEAR)
         ),
@@ -137,7 +111,7 @@ def state_to_official(state: Mapping[str, Tensor], config: MaskFormerConfig) -> 
     }
     parts = {
         IMAGE_ENCODER_PREFIX: rename_keys(encoder, reversed_rules(SWIN if is_swin else RESNET)),
-        PIXEL_DECODER_PREFIX: rename_keys(pixel, reversed_rules(PIXEL_DECODER)),
+        PIXEL_DECODER_PREFIX: rename_keys(pixel, reversed_rules(FPN)),
         PREDICTOR_PREFIX: rename_keys(rest, reversed_rules((*PREDICTOR, *head))),
     }
     official = {
@@ -163,64 +137,21 @@ def config_from_official(
         groups: of every GroupNorm; not in the weights, 32 in every published model.
     """
     own = state_from_official(state)
-    width, _ = _shape(own, "query_decoder.layers.0.feedforward.shrink.weight")
-    num_queries, _ = _shape(own, "query_decoder.query_position")
-    hidden, *_ = _shape(own, "text_head.0.weight")
+    width, _ = shape_of(own, "query_decoder.layers.0.feedforward.shrink.weight", WHAT)
+    num_queries, _ = shape_of(own, "query_decoder.query_position", WHAT)
+    hidden, *_ = shape_of(own, "text_head.0.weight", WHAT)
     has_mlp = "text_head.2.weight" in own
-    mask_dim, fpn_width, *_ = _shape(own, "pixel_decoder.mask_features.weight")
+    mask_dim, fpn_width, *_ = shape_of(own, "pixel_decoder.mask_features.weight", WHAT)
     return MaskFormerConfig(
         image_encoder=encoder_config_from(keys_under(own, "image_encoder.")),
         fpn_width=fpn_width,
         mask_dim=mask_dim,
         hidden=width,
         num_heads=num_heads,
-        feedforward=_shape(own, "query_decoder.layers.0.feedforward.expand.weight")[0],
-        num_layers=_count(own, r"query_decoder\.layers\.(\d+)\."),
+        feedforward=shape_of(own, "query_decoder.layers.0.feedforward.expand.weight", WHAT)[0],
+        num_layers=count_of(own, r"query_decoder\.layers\.(\d+)\."),
         num_queries=num_queries,
-        joint_width=_shape(own, "text_head.2.weight")[0] if has_mlp else hidden,
+        joint_width=shape_of(own, "text_head.2.weight", WHAT)[0] if has_mlp else hidden,
         class_hidden=hidden if has_mlp else None,
         groups=groups,
     )
-
-
-def encoder_config_from(own: Mapping[str, Tensor]) -> SwinConfig | ResNetConfig:
-    """Returns the sizes of an image encoder, read from its tensors under the names of its class.
-
-    Three convolutions in the stem mean the dilated ResNet, as in every published model.
-    """
-    depths = tuple(_count(own, rf"stages\.{stage}\.(\d+)\.") for stage in range(4))
-    if "patches.weight" in own:
-        tables = [_shape(own, f"stages.{i}.0.attention.bias_table") for i in range(4)]
-        hidden, width = _shape(own, "stages.0.0.expand.weight")
-        return SwinConfig(
-            embed_dim=width,
-            depths=depths,
-            num_heads=tuple(heads for _, heads in tables),
-            window=(round(tables[0][0] ** 0.5) + 1) // 2,
-            mlp_ratio=hidden / width,
-        )
-    stem = tuple(
-        _shape(own, f"stem.{i}.conv.weight")[0] for i in range(_count(own, r"stem\.(\d+)\."))
-    )
-    is_dilated = len(stem) == 3
-    return ResNetConfig(
-        depths=depths,
-        stem=stem,
-        bottleneck=_shape(own, "stages.0.0.convs.0.conv.weight")[0],
-        out=_shape(own, "stages.0.0.convs.2.conv.weight")[0],
-        dilations=MULTIGRID[: depths[-1]] if is_dilated else (1,) * depths[-1],
-    )
-
-
-def _shape(own: Mapping[str, Tensor], key: str) -> tuple[int, ...]:
-    if key not in own:
-        raise WeightsError(
-            f"not a MaskFormer of OVSeg, SimBaseline or ZegFormer: nothing stands for {key} among "
-            f"{len(own)} tensors"
-        )
-    return tuple(own[key].shape)
-
-
-def _count(own: Mapping[str, Tensor], pattern: str) -> int:
-    compiled = re.compile(pattern)
-    return len({match[1] for key in own if (match := compiled.match(key))})

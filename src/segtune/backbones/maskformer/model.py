@@ -3,14 +3,13 @@
 The first stage of OVSeg (Liang et al. 2023), SimBaseline (Xu et al. 2022) and ZegFormer (Ding et
 al. 2022): image encoder, FPN, DETR decoder over the coarsest map, mask head, and in place of a
 classifier a head into the joint space of a CLIP, with one learned vector for "no object". Dropout
-is left out. Official files: `maskformer_keys`.
+is left out. Official files: `keys`.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from segtune.backbones.base import Proposals, fingerprint_of
 from segtune.backbones.decoders.fpn import Fpn
 from segtune.backbones.decoders.layers import FeedForward, MultiHeadAttention
+from segtune.backbones.decoders.mask_head import mlp
 from segtune.backbones.decoders.position import sine_positions
 from segtune.backbones.encoders.resnet import ResNet, ResNetConfig
 from segtune.backbones.encoders.swin import Swin, SwinConfig
@@ -235,11 +235,3 @@ class _DecoderLayer(nn.Module):
         x = self.self_attention(x, placed, own_keys, own_values, None)
         keys, values = self.cross.keys_values(placed_memory, memory)
         return self.feedforward(self.cross(x, x + places, keys, values, None))
-
-
-def mlp(*widths: int) -> nn.Sequential:
-    """Returns linear layers through `widths` with ReLUs between them."""
-    layers: list[nn.Module] = []
-    for before, after in pairwise(widths):
-        layers += [nn.Linear(before, after), nn.ReLU()]
-    return nn.Sequential(*layers[:-1])

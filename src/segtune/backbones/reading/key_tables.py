@@ -123,3 +123,31 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], name: str) -> 
             f"{'; '.join(problems)}"
         )
     module.load_state_dict(dict(state))
+
+
+def shape_of(state: Mapping[str, Tensor], key: str, what: str) -> tuple[int, ...]:
+    """Returns the shape of a tensor from which sizes are read.
+
+    Args:
+        what: the model or part that has it, for the message.
+
+    Raises:
+        WeightsError: there is no such tensor.
+    """
+    if key not in state:
+        raise WeightsError(
+            f"not a {what}: nothing stands for {key} among {len(state)} tensors; give a checkpoint "
+            "with all of its weights"
+        )
+    return tuple(state[key].shape)
+
+
+def count_of(state: Mapping[str, Tensor], pattern: str) -> int:
+    r"""Returns how many values the first group of `pattern` takes at the start of names.
+
+    Example:
+        >>> count_of({"layers.0.a": 1, "layers.0.b": 2, "layers.1.a": 3}, r"layers\.(\d+)\.")
+        2
+    """
+    compiled = re.compile(pattern)
+    return len({found[1] for key in state if (found := compiled.match(key))})

@@ -8,23 +8,17 @@ from typing import Any
 
 from torch import Tensor
 
+from segtune.backbones.decoders.keys import PIXEL_DECODER_PREFIX, PREDICTOR_PREFIX
 from segtune.backbones.encoders.davit import DaViTConfig
 from segtune.backbones.encoders.focalnet import FocalNetConfig
-from segtune.backbones.reading.key_tables import keys_under
-from segtune.backbones.seem.decoder_keys import (
-    PREDICTOR_PREFIX,
-    decoder_sizes_from,
-    is_x_decoder,
-)
-from segtune.backbones.seem.keys import (
+from segtune.backbones.encoders.keys import (
     IMAGE_ENCODER_PREFIX,
-    PIXEL_DECODER_PREFIX,
-    TEXT_PREFIX,
     davit_config_from,
     focalnet_config_from,
-    pixel_decoder_config_from,
-    text_config_from,
 )
+from segtune.backbones.reading.key_tables import keys_under
+from segtune.backbones.seem.decoder_keys import decoder_sizes_from, is_x_decoder
+from segtune.backbones.seem.keys import TEXT_PREFIX, pixel_decoder_config_from, text_config_from
 from segtune.backbones.seem.text import SeemTextConfig
 from segtune.errors import WeightsError
 

@@ -1,6 +1,7 @@
 """Key table of the decoder part of SEEM and X-Decoder checkpoints, and the sizes it tells.
 
-The tables of the other parts are in `seem_keys`. Prefix taken off: "sem_seg_head.predictor.".
+Those of the other parts: `keys`, `decoders.keys`, `encoders.keys`. The prefix taken off is
+"sem_seg_head.predictor.".
 """
 
 from __future__ import annotations
@@ -11,48 +12,21 @@ from typing import TypedDict
 
 from torch import Tensor
 
+from segtune.backbones.decoders.keys import MASKED, PREDICTOR_PREFIX
 from segtune.backbones.reading.key_tables import Rules, keys_under, rename_keys, reversed_rules
 from segtune.errors import WeightsError
 
-PREDICTOR_PREFIX = "sem_seg_head.predictor."
 POINTS_PREFIX = "points."
 
 CAPTIONING = re.compile(r"^(caping_embed|pos_embed_caping|self_attn_mask)(\.|$)")
 """Tensors that only X-Decoder has; captions are not part of this library."""
 
 DECODER: Rules = (
-    (r"^lang_encoder\.lang_", None),  # the text tower, see `seem_keys.TEXT`
+    (r"^lang_encoder\.lang_", None),  # the text tower, see `keys.TEXT`
     (r"^(caping_embed|pos_embed_caping|self_attn_mask)", None),
     (r"^lang_encoder\.logit_scale$", "logit_scale"),
-    (r"^query_feat\.weight$", "query_content"),
-    (r"^query_embed\.weight$", "query_position"),
-    (r"^level_embed\.weight$", "level_embeds"),
     (r"^class_embed$", "class_projection"),
-    (r"^decoder_norm\.", "norm."),
-    (r"^mask_embed\.layers\.0\.", "mask_mlp.0."),
-    (r"^mask_embed\.layers\.1\.", "mask_mlp.2."),
-    (r"^mask_embed\.layers\.2\.", "mask_mlp.4."),
-    (
-        r"^transformer_cross_attention_layers\.(\d+)\.multihead_attn\.in_proj_(weight|bias)$",
-        r"layers.\1.cross.qkv.\2",
-    ),
-    (
-        r"^transformer_cross_attention_layers\.(\d+)\.multihead_attn\.out_proj\.",
-        r"layers.\1.cross.project_out.",
-    ),
-    (r"^transformer_cross_attention_layers\.(\d+)\.norm\.", r"layers.\1.cross.norm."),
-    (
-        r"^transformer_self_attention_layers\.(\d+)\.self_attn\.in_proj_(weight|bias)$",
-        r"layers.\1.self_attention.qkv.\2",
-    ),
-    (
-        r"^transformer_self_attention_layers\.(\d+)\.self_attn\.out_proj\.",
-        r"layers.\1.self_attention.project_out.",
-    ),
-    (r"^transformer_self_attention_layers\.(\d+)\.norm\.", r"layers.\1.self_attention.norm."),
-    (r"^transformer_ffn_layers\.(\d+)\.linear1\.", r"layers.\1.feedforward.expand."),
-    (r"^transformer_ffn_layers\.(\d+)\.linear2\.", r"layers.\1.feedforward.shrink."),
-    (r"^transformer_ffn_layers\.(\d+)\.norm\.", r"layers.\1.feedforward.norm."),
+    *MASKED,
     # Point prompts; "sptial" is the official spelling.
     (r"^mask_sptial_embed\.(\d+)$", r"points.level_projections.\1"),
     (r"^pn_indicator\.weight$", "points.signs"),

@@ -13,7 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from segtune.backbones.decoders.keys import FPN, PIXEL_DECODER_PREFIX, PREDICTOR_PREFIX
 from segtune.backbones.encoders.davit import DaViT
+from segtune.backbones.encoders.keys import DAVIT, FOCALNET, IMAGE_ENCODER_PREFIX
 from segtune.backbones.reading.key_tables import (
     Rules,
     keys_under,
@@ -22,22 +24,8 @@ from segtune.backbones.reading.key_tables import (
     reversed_rules,
 )
 from segtune.backbones.seem.config import SeemConfig, seem_config_from
-from segtune.backbones.seem.decoder_keys import (
-    PREDICTOR_PREFIX,
-    decoder_from_official,
-    decoder_to_official,
-)
-from segtune.backbones.seem.keys import (
-    DAVIT,
-    FOCALNET,
-    IGNORED,
-    IMAGE_ENCODER_PREFIX,
-    PIXEL_DECODER,
-    PIXEL_DECODER_PREFIX,
-    TEXT_PREFIX,
-    text_from_official,
-    text_to_official,
-)
+from segtune.backbones.seem.decoder_keys import decoder_from_official, decoder_to_official
+from segtune.backbones.seem.keys import IGNORED, TEXT_PREFIX, text_from_official, text_to_official
 from segtune.backbones.seem.model import Seem
 from segtune.errors import WeightsError
 from segtune.ops.normalisation import IMAGENET, Normalisation
@@ -150,7 +138,7 @@ def load_official(seem: Seem, state: Mapping[str, Tensor]) -> None:
     if extra := [key for key in state if not key.startswith(prefixes)]:
         raise WeightsError(f"{seem.name} has tensors that are no part of a SEEM: {extra}")
     encoder = rename_keys(keys_under(state, IMAGE_ENCODER_PREFIX), _encoder_rules(seem))
-    pixel = rename_keys(keys_under(state, PIXEL_DECODER_PREFIX), PIXEL_DECODER)
+    pixel = rename_keys(keys_under(state, PIXEL_DECODER_PREFIX), FPN)
     decoder, points = decoder_from_official(keys_under(state, PREDICTOR_PREFIX))
     text = text_from_official(keys_under(state, TEXT_PREFIX))
     load_strictly(seem.image_encoder, encoder, seem.name)
@@ -172,9 +160,7 @@ def official_state(seem: Seem) -> dict[str, Tensor]:
         IMAGE_ENCODER_PREFIX: rename_keys(
             seem.image_encoder.state_dict(), reversed_rules(_encoder_rules(seem))
         ),
-        PIXEL_DECODER_PREFIX: rename_keys(
-            seem.pixel_decoder.state_dict(), reversed_rules(PIXEL_DECODER)
-        ),
+        PIXEL_DECODER_PREFIX: rename_keys(seem.pixel_decoder.state_dict(), reversed_rules(FPN)),
         PREDICTOR_PREFIX: decoder_to_official(seem.decoder.state_dict(), points),
         TEXT_PREFIX: text_to_official(seem.text.state_dict()),
     }

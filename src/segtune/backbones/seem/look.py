@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segtune.backbones.decoders.masked_decoder import DecoderOutput
+from segtune.backbones.decoders.mask_head import DecoderOutput
 from segtune.backbones.decoders.memory import DecoderMemory
 from segtune.backbones.prompting import NO_CLICK, Boxes, Clicks, ObjectMasks
 from segtune.types import Geometry

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 
 from segtune.backbones.base import fingerprint_of
 from segtune.backbones.decoders.fpn import TransformerFpn
-from segtune.backbones.decoders.masked_decoder import DecoderOutput, MaskedDecoder
+from segtune.backbones.decoders.mask_head import DecoderOutput
+from segtune.backbones.decoders.masked_decoder import MaskedDecoder
 from segtune.backbones.decoders.memory import DecoderMemory
 from segtune.backbones.decoders.query_groups import QueryGroup
 from segtune.backbones.encoders.davit import DaViT, DaViTConfig

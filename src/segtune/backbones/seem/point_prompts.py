@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segtune.backbones.decoders.masked_decoder import DecoderOutput, MaskedDecoder
+from segtune.backbones.decoders.mask_head import DecoderOutput
+from segtune.backbones.decoders.masked_decoder import MaskedDecoder
 from segtune.backbones.decoders.memory import DecoderMemory
 from segtune.backbones.decoders.query_groups import ExtraTokens, QueryGroup
 from segtune.errors import SegtuneError

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segtune.backbones.decoders.masked_decoder import DecoderOutput
+from segtune.backbones.decoders.mask_head import DecoderOutput
 from segtune.backbones.decoders.memory import DecoderMemory
 from segtune.backbones.prompting import Looked
 from segtune.backbones.seem.look import LookedSeem
