@@ -7,7 +7,7 @@ from typing import Literal
 
 from segtune.errors import SegtuneError
 from segtune.systems import SYSTEMS
-from segtune.train.loop import LoopConfig
+from segtune.train.config import LoopConfig
 from segtune.types import Task
 
 Setting = Literal["auto", "supervised", "inductive", "transductive"]
@@ -39,7 +39,7 @@ class FitConfig:
     """
 
     loop: LoopConfig = field(
-        default_factory=lambda: LoopConfig(steps=400, lr=1e-3, warmup_steps=20, clip_norm=1.0)
+        default_factory=lambda: LoopConfig(steps=400, lr=1e-3, warmup=20, clip_norm=1.0)
     )
     batch: int = 4
     views: int = 8
@@ -78,7 +78,7 @@ def default_config(system: str, task: Task = "semantic") -> FitConfig:
         steps=300,
         lr=SEEM_RATES[system],
         weight_decay=1e-4,
-        warmup_steps=10,
+        warmup=10,
         clip_norm=1.0 if system in ("coop", "locn") else None,  # steep inside the text encoder
         optimizer="sgd",
     )
@@ -95,9 +95,9 @@ def _two_stage_config(system: str) -> FitConfig:
     """Returns the settings of systems that learn from annotated regions of fresh views."""
     if system == "simbaseline":
         # A tenth of the paper's rate, and few of its 16,000 steps: chosen on `val` of base-15-5.
-        loop = LoopConfig(steps=600, lr=0.002, weight_decay=5e-4, warmup_steps=20, optimizer="sgd")
+        loop = LoopConfig(steps=600, lr=0.002, weight_decay=5e-4, warmup=20, optimizer="sgd")
     else:  # the paper's rate for mask prompts (its released script has 0.05)
-        loop = LoopConfig(steps=400, lr=0.02, weight_decay=0.0, warmup_steps=20)
+        loop = LoopConfig(steps=400, lr=0.02, weight_decay=0.0, warmup=20)
     return FitConfig(loop=loop, batch=4, views=0)
 
 
