@@ -19,7 +19,7 @@ from segtune.backbones.seem.files import save_seem
 from segtune.backbones.seem.model import TINY, random_seem
 from segtune.cli.main import main
 from segtune.data.synthetic import SyntheticDataset
-from segtune.train.loop import LoopConfig
+from segtune.train.config import LoopConfig
 from segtune.trainers.bundled.clip.model import build_clip, export_clip
 from segtune.trainers.bundled.clip.recipe import make_recipe
 from segtune.trainers.bundled.clip.tokenizer import train_tokenizer
@@ -99,16 +99,18 @@ def pair_folder(tmp_path_factory: pytest.TempPathFactory, model_folder: str) -> 
 
 def export_tiny(folder: Path, *, seed: int) -> str:
     recipe = make_recipe(
-        image_size=32,
-        vision_width=32,
-        vision_layers=2,
-        vision_heads=2,
-        text_width=32,
-        text_layers=2,
-        text_heads=2,
-        projection_dim=16,
-        vocab_size=600,
-        context_length=24,
+        {
+            "image_size": 32,
+            "vision_width": 32,
+            "vision_layers": 2,
+            "vision_heads": 2,
+            "text_width": 32,
+            "text_layers": 2,
+            "text_heads": 2,
+            "projection_dim": 16,
+            "vocab_size": 600,
+            "context_length": 24,
+        }
     )
     words = ["a photo of a plain striped dotted resistor."]
     tokenizer = train_tokenizer(words, vocab_size=recipe.vocab_size, context_length=24)

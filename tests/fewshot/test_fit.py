@@ -25,7 +25,7 @@ from segtune.train.loop import Batch, LoopConfig, optimise
 from segtune.types import Features, Resolution
 from tests.conftest import LetterTokenizer
 
-LOOP = LoopConfig(steps=4, lr=1e-3, warmup_steps=0, save_every=2)
+LOOP = LoopConfig(steps=4, lr=1e-3, warmup=0, save_every=2)
 CONFIG = FitConfig(loop=LOOP, batch=2, views=2, crop=32)
 SYSTEMS = ["rpn", "zegclip", "vpt", "lora", "lpm"]
 
@@ -266,7 +266,7 @@ def test_sgd_has_momentum_and_decay(weight_decay):
     system = Slope()
     batch = Batch(Features({}, (1, 1)), Words(torch.zeros(1, 1)), Targets(torch.zeros(1, 1, 1)))
     config = LoopConfig(
-        steps=3, lr=0.5, weight_decay=weight_decay, warmup_steps=0, power=0, optimizer="sgd"
+        steps=3, lr=0.5, weight_decay=weight_decay, warmup=0, power=0, optimizer="sgd"
     )
     optimise(system, lambda step: batch, config, progress=False)
     x, velocity = 3.0, 0.0
@@ -301,7 +301,7 @@ SCRIPT = """
     from segtune.backbones.seem.model import random_seem
     from segtune.predict.segmenter import Resolution, Segmenter
     from segtune.fewshot.fit import FitConfig, fit
-    from segtune.train.loop import LoopConfig
+    from segtune.train.config import LoopConfig
     from tests.conftest import LetterTokenizer
 
     system = sys.argv[3]
@@ -312,7 +312,7 @@ SCRIPT = """
     model = Segmenter(backbone, templates="name", resolution=resolution)
     data = SyntheticDataset("jargon", "train", size=(64, 64), length=6)
     config = FitConfig(
-        loop=LoopConfig(steps=8, lr=1e-3, warmup_steps=0, save_every=3),
+        loop=LoopConfig(steps=8, lr=1e-3, warmup=0, save_every=3),
         batch=2,
         views=2,
         crop=None if whole else 32,

@@ -36,7 +36,7 @@ def recipe(tmp_path_factory):
             "views": 0,
             "short_side": 32,
             "crop": 32,
-            "loop": {"steps": 4, "warmup_steps": 0, "save_every": 2},
+            "loop": {"steps": 4, "warmup": 0, "save_every": 2},
         },
         "evaluate": {"split": "test", "every": 2, "limit": 2},
     }

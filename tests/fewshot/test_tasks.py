@@ -15,14 +15,14 @@ from segtune.fewshot.fit import FitConfig, fit
 from segtune.fewshot.views import ViewConfig, Views
 from segtune.predict.segmenter import Segmenter
 from segtune.prompts import Prompts
-from segtune.train.loop import LoopConfig
+from segtune.train.config import LoopConfig
 from segtune.types import IGNORE, Instance, Resolution
 from tests.conftest import LetterTokenizer
 
 DATA = SyntheticDataset("jargon", "train", size=(64, 80), length=3)
 WHOLE = ViewConfig(64, None, (1.0, 1.0), flip=False, distort=False)
 CONFIG = FitConfig(
-    loop=LoopConfig(steps=2, lr=1e-2, warmup_steps=0),
+    loop=LoopConfig(steps=2, lr=1e-2, warmup=0),
     batch=2,
     views=1,
     short_side=64,

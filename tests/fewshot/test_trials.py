@@ -13,11 +13,11 @@ from segtune.fewshot import trials as trials_module
 from segtune.fewshot.fit import FitConfig, fit
 from segtune.fewshot.trials import Trials
 from segtune.predict.segmenter import Segmenter
-from segtune.train.loop import LoopConfig
+from segtune.train.config import LoopConfig
 from segtune.types import Resolution
 from tests.conftest import LetterTokenizer
 
-LOOP = LoopConfig(steps=4, lr=0.05, warmup_steps=0, optimizer="sgd")
+LOOP = LoopConfig(steps=4, lr=0.05, warmup=0, optimizer="sgd")
 CONFIG = FitConfig(loop=LOOP, batch=2, views=1, scale=(1.0, 1.0), distort=False)
 
 

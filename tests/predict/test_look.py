@@ -340,7 +340,7 @@ def test_the_likeliest_word_and_the_better_mask_win():
 def test_learned_class_embeddings_name_masks(model, tmp_path):
     import segtune
     from segtune.data.synthetic import SyntheticDataset
-    from segtune.train.loop import LoopConfig
+    from segtune.train.config import LoopConfig
 
     data = SyntheticDataset("jargon", "train", size=(64, 64), length=2)
     config = segtune.FitConfig(loop=LoopConfig(steps=2, lr=0.3), views=1, batch=1, short_side=64)

@@ -10,23 +10,25 @@ import yaml
 from segtune.cli.tables import percent, print_table
 from segtune.errors import SegtuneError
 from segtune.storage.registry import resolve
-from segtune.train.report import Report
+from segtune.train.outcome import Outcome
 from segtune.trainers import trainer_of
 
 
 def run(options: Namespace) -> int:
     """Trains by the recipe and prints where the results are."""
     out: Path = options.out or Path("runs") / options.recipe.stem
-    train = resolve(trainer_of(system_of(options.recipe)).run)
-    report: Report = train(
-        options.recipe, settings=dict(options.settings), out=out, resume=options.resume
+    train_recipe = resolve(trainer_of(system_of(options.recipe)).run)
+    outcome: Outcome = train_recipe(
+        options.recipe, dict(options.settings), out=out, resume=options.resume
     )
-    rows = list(report.scores.items())
-    names = list(rows[0][1]) if rows else []
-    if names:
-        lines = [(title, *(percent(row[name]) for name in names)) for title, row in rows]
-        print_table(("%", *names), lines, title=report.title)
-    print(report.written)
+    if outcome.scores:
+        names = list(next(iter(outcome.scores.values())))
+        rows = [
+            (row, *(percent(scores[name]) for name in names))
+            for row, scores in outcome.scores.items()
+        ]
+        print_table(("%", *names), rows, title=outcome.title)
+    print(outcome.wrote)
     return 0
 
 

@@ -28,10 +28,19 @@ from segtune.ops.labels import inductive_labels, transductive_labels
 from segtune.ops.mask_targets import MaskTargets, select_classes
 from segtune.storage.files import cache_dir
 from segtune.systems.base import System, Targets, Words
-from segtune.train.loop import Batch
+from segtune.types import Features
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step learns from."""
+
+    features: Features
+    words: Words
+    targets: Targets
 
 
 @dataclass(frozen=True)

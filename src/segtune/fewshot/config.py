@@ -7,7 +7,7 @@ from typing import Literal
 
 from segtune.errors import SegtuneError
 from segtune.systems import SYSTEMS
-from segtune.train.loop import LoopConfig
+from segtune.train.config import LoopConfig
 from segtune.types import Task
 
 Setting = Literal["auto", "supervised", "inductive", "transductive"]
@@ -39,7 +39,7 @@ class FitConfig:
     """
 
     loop: LoopConfig = field(
-        default_factory=lambda: LoopConfig(steps=400, lr=1e-3, warmup_steps=20, clip_norm=1.0)
+        default_factory=lambda: LoopConfig(steps=400, lr=1e-3, warmup=20, clip_norm=1.0)
     )
     batch: int = 4
     views: int = 8
@@ -70,7 +70,7 @@ def default_config(system: str, task: Task = "semantic") -> FitConfig:
         steps=given.steps,
         lr=given.lr,
         weight_decay=given.weight_decay,
-        warmup_steps=given.warmup,
+        warmup=given.warmup,
         clip_norm=given.clip_norm,
         optimizer=given.optimizer,
     )

@@ -20,13 +20,14 @@ from segtune.data.shots import by_class, by_image, classes_in
 from segtune.errors import SegtuneError
 from segtune.fewshot.batches import Batches, Stage
 from segtune.fewshot.config import FitConfig, Setting, default_config
+from segtune.fewshot.learner import optimise
 from segtune.fewshot.trials import Factors, Trials, cross_validate
 from segtune.fewshot.views import ViewConfig, Views
 from segtune.predict.segmenter import Segmenter
 from segtune.prompts import Prompts
 from segtune.systems import SYSTEMS, build_system, default_system, systems_for
 from segtune.systems.base import System
-from segtune.train.loop import optimise
+from segtune.train.run_files import RunFiles
 from segtune.types import Dataset, Resolution, Task, TemplateSet
 from segtune.vocabulary.templates import TemplateSpec, read_templates
 
@@ -77,7 +78,7 @@ def fit(
 
     Example:
         >>> import segtune
-        >>> from segtune.train.loop import LoopConfig
+        >>> from segtune.train.config import LoopConfig
         >>> config = segtune.FitConfig(loop=LoopConfig(steps=2), views=1, short_side=64)
         >>> prompts = segtune.fit(segtune.load(), "synthetic:jargon", shots=1, config=config)
         >>> prompts.system, len(prompts.vocabulary) > 10
@@ -161,7 +162,7 @@ def fit(
         "config": asdict(config),
     }
     path = Path(out) if out is not None else None
-    checkpoint = path.with_name(path.name + ".checkpoint") if path else None
+    files = _files(path, identity) if path is not None else None
     if trials is not None and trials.is_unfitted:
         config = replace(config, loop=replace(config.loop, steps=1))  # a step of rate zero
     optimise(
@@ -170,19 +171,24 @@ def fit(
         config.loop,
         seed=seed,
         factors=None if trials is None else trials.best,
-        checkpoint=checkpoint,
-        identity=identity,
-        log=path.with_name(path.name + ".log.jsonl") if path else None,
+        files=files,
+        ahead=batches.pool is None,
         progress=progress,
         accelerator=accelerator,
-        after_step=None if on_step is None else lambda done: on_step(done, prompts_now),
+        on_step=None if on_step is None else lambda done: on_step(done, prompts_now),
     )
     prompts = prompts_now()
     if path is not None and (accelerator is None or accelerator.is_main_process):
         prompts.save(path)
-        if checkpoint is not None:
-            checkpoint.unlink(missing_ok=True)
+        if files is not None:
+            files.checkpoint.unlink(missing_ok=True)
     return prompts
+
+
+def _files(path: Path, identity: Mapping[str, Any]) -> RunFiles:
+    """Returns the checkpoint and the log beside a prompt file."""
+    checkpoint, log = (path.with_name(path.name + end) for end in (".checkpoint", ".log.jsonl"))
+    return RunFiles(checkpoint, log, identity)
 
 
 def few_shot(dataset: Dataset, shots: int | None, *, by: str, seed: int) -> Dataset:

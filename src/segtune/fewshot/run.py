@@ -10,12 +10,10 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
-
-import yaml
 
 from segtune.data.formats import open_dataset
 from segtune.data.protocols import open_for
@@ -26,11 +24,16 @@ from segtune.fewshot.fit import FitConfig, fit
 from segtune.predict.segmenter import Segmenter, load
 from segtune.prompts import Prompts
 from segtune.storage.files import atomic_write
+from segtune.train.outcome import Outcome
+from segtune.train.processes import Precision, make_accelerator
+from segtune.train.recipe import RecipeKind, write_recipe
+from segtune.train.step_log import has_diverged
 from segtune.types import Dataset
 from segtune.vocabulary.protocols import find_protocol
 
 Select = Literal["last", "best_seen", "best_unseen"]
 PROMPTS, METRICS, EVALUATIONS = "prompts.safetensors", "metrics.json", "evaluations.jsonl"
+LOG = f"{PROMPTS}.log.jsonl"
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class Recipe:
         seed: of everything random.
         fit: steps, rates, views, resolution, setting.
         evaluate: scoring.
-        precision: "no" is float32; "bf16" and "fp16" run the forward pass in that type.
+        precision: "bf16" and "fp16" run the forward pass in that type.
     """
 
     system: str
@@ -85,7 +88,7 @@ class Recipe:
     seed: int = 0
     fit: FitConfig = field(default_factory=FitConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
-    precision: Literal["no", "bf16", "fp16"] = "no"
+    precision: Precision = "fp32"
 
 
 def run_recipe(
@@ -109,16 +112,15 @@ def run_recipe(
     out = Path(out)
     if (out / METRICS).exists():
         raise SegtuneError(f"{out} already holds a finished run; choose another --out")
-    if out.exists() and any(out.iterdir()) and not resume:
+    is_started = out.exists() and any(out.iterdir()) and not has_diverged(out / LOG)
+    if is_started and not resume:
         raise SegtuneError(f"{out} holds a started run; add --resume or choose another --out")
-    out.mkdir(parents=True, exist_ok=True)
-    with atomic_write(out / "recipe.yaml") as temporary:
-        temporary.write_text(yaml.safe_dump(_plain(asdict(recipe)), sort_keys=False))
-    _write_json(out / "versions.json", versions())
-
-    from accelerate import Accelerator
-
-    accelerator = Accelerator(mixed_precision=recipe.precision)
+    accelerator = make_accelerator(recipe.precision)
+    accelerator.wait_for_everyone()  # until all processes have looked into the folder
+    if accelerator.is_main_process:
+        out.mkdir(parents=True, exist_ok=True)
+        write_recipe(out / "recipe.yaml", KIND.values(recipe))
+        _write_json(out / "versions.json", versions())
     model = load(recipe.model, templates=recipe.templates, device=str(accelerator.device))
     train = _open(recipe, recipe.data, recipe.split)
     scored = _Scored(recipe, model, out)
@@ -220,60 +222,27 @@ def _open(recipe: Recipe, data: str, split: str) -> Dataset:
     return open_for(protocol, data, layout=recipe.layout, split=split)
 
 
-def read_recipe(path: Path | str, *, overrides: Mapping[str, Any] | None = None) -> Recipe:
-    """Returns the recipe in a YAML file with dotted fields replaced.
-
-    Raises:
-        FileNotFoundError, SegtuneError: missing file, unknown field or value of a wrong type.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no recipe at {path}; recipes are YAML files under recipes/")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise SegtuneError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise SegtuneError(f"{path} is not a mapping of recipe fields")
-    for dotted, value in (overrides or {}).items():
-        *parents, last = dotted.split(".")
-        place = values
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        place[last] = value
-    return recipe_from(values, source=str(path))
+KIND = RecipeKind(Recipe, example="recipes/rpn/base.yaml")
+read_recipe, recipe_from = KIND.read, KIND.make
 
 
-def recipe_from(values: Mapping[str, Any], *, source: str = "recipe") -> Recipe:
-    """Returns a recipe from plain values, checked field by field."""
-    from jsonargparse import ArgumentParser
-
-    known = [item.name for item in fields(Recipe)]
-    if unknown := [key for key in values if key not in known]:
-        raise SegtuneError(
-            f"{source}: no field {', '.join(map(str, unknown))}; fields are {', '.join(known)}"
-        )
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(Recipe)
-    try:
-        parsed = parser.parse_object(dict(values))
-        return Recipe(**vars(parser.instantiate(parsed)))
-    except Exception as error:  # jsonargparse has several types, all about the values
-        reason = " ".join(str(error).split())
-        raise SegtuneError(f"{source}: {reason}") from None
+def train_recipe(
+    path: Path, settings: Mapping[str, Any], *, out: Path, resume: bool = False
+) -> Outcome:
+    """Trains by a recipe file with some settings replaced, and returns what to say about it."""
+    metrics = run_recipe(path, out=out, resume=resume, overrides=settings)
+    if not metrics:  # scores are with the main process
+        return Outcome(f"wrote {out}")
+    names = [name for name in metrics["zero_shot"] if name in metrics["last"]]
+    rows = {"zero-shot": metrics["zero_shot"], "fitted": metrics["last"]}
+    scores = {title: {name: row[name] for name in names} for title, row in rows.items()}
+    return Outcome(f"wrote {out}", f"{path.stem}: {metrics['protocol']}", scores)
 
 
 def versions() -> dict[str, str]:
     """Returns the versions that a result depends on."""
     packages = ("segtune", "torch", "transformers", "numpy", "safetensors")
     return {"python": platform.python_version()} | {name: version(name) for name in packages}
-
-
-def _plain(value: Any) -> Any:
-    """Tuples as lists, for YAML."""
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _write_json(path: Path, values: Mapping[str, Any]) -> None:

@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 
 from segtune.eval.semantic import ConfusionMatrix
-from segtune.fewshot.batches import Batches
+from segtune.fewshot.batches import Batch, Batches
+from segtune.fewshot.learner import optimise
 from segtune.ops.postprocess import label_pixels
 from segtune.systems.base import System
-from segtune.train.loop import Batch, LoopConfig, optimise
+from segtune.train.config import LoopConfig
 from segtune.types import Geometry, Task, Vocabulary
 
 Factors = tuple[float, ...]

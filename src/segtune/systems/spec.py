@@ -76,8 +76,8 @@ class TrainerSpec:
 
     Attributes:
         name: the value of `system:` in recipe files.
-        run: "module:function", called with (recipe path, settings=..., out=..., resume=...);
-            returns a `segtune.train.report.Report`.
+        run: "module:function", called with (recipe path, settings, out=..., resume=...);
+            returns a `segtune.train.outcome.Outcome`.
     """
 
     name: str

@@ -91,6 +91,21 @@ def load_checkpoint(
         WeightsError: the file is damaged, or belongs to another kind of run.
     """
     state = read_state(path, map_location=map_location)
+    return restore(state, path, parts=parts, generators=generators)
+
+
+def restore(
+    state: Mapping[str, Any],
+    path: Path | str,
+    *,
+    parts: Mapping[str, Stateful],
+    generators: Mapping[str, Generator] | None = None,
+) -> Checkpoint:
+    """Puts what `read_state` returned back into `parts` and `generators`; as `load_checkpoint`.
+
+    Args:
+        path: where it was read, for messages.
+    """
     generators = generators or {}
     for kind, given in (("parts", set(parts)), ("generators", set(generators))):
         if given != set(state[kind]):

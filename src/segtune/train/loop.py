@@ -1,233 +1,184 @@
-"""The one training loop: ask a system for its loss, step over its prompts, survive interruptions.
+"""The training loop, for whatever answers as a `Trainable`: few-shot prompts and whole models.
 
-A batch is a pure function of the step, and the global generator is seeded anew at every step, so a
-resumed run takes exactly the steps that the interrupted one would have taken.
+    batch_at(step) ─ one step ahead ─► losses ─► gradients ─ averaged, cut, checked ─► optimisers
+                                                             ─► after_step ─► log, checkpoint
+
+A batch is a pure function of the step, so a run goes on from its step number alone: interrupted and
+resumed, it takes exactly the steps that it would have taken.
 """
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
 from tqdm import tqdm
 
 from segtune.errors import SegtuneError
-from segtune.systems.base import System, Targets, Words
-from segtune.train.checkpoints import Stateful, load_checkpoint, read_state, save_checkpoint
-from segtune.train.schedules import poly_with_warmup
-from segtune.types import Features
+from segtune.train.ahead import batches_of
+from segtune.train.processes import Processes
+from segtune.train.run_files import RunFiles
+from segtune.train.schedules import Schedule
+from segtune.train.step_log import log_divergence, log_step
+from segtune.train.trainable import Trainable
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-
-@dataclass(frozen=True)
-class Batch:
-    """What one step learns from."""
-
-    features: Features
-    words: Words
-    targets: Targets
+Optimizers = Mapping[str, torch.optim.Optimizer]
 
 
 @dataclass(frozen=True)
-class LoopConfig:
-    """How a run is optimised; the defaults are the RPN recipe's, apart from the step count.
+class Pace:
+    """How long and how fast a run learns.
 
     Attributes:
-        steps: optimiser steps.
-        lr: of AdamW for prompts and head (2e-5 times the multiplier 10 of the official configs).
-        weight_decay: of every group.
-        warmup_steps: linear, from `warmup_factor`; at most a tenth of the run.
-        power, min_lr: of the polynomial decay.
-        clip_norm: largest gradient norm; None leaves gradients alone.
-        optimizer: "adamw", or "sgd" with momentum 0.9.
-        save_every: steps between checkpoints, where a checkpoint path is given.
+        steps: of the whole run.
+        rate: from a step and the peak rate of a parameter group to its rate.
+        clip_norm: largest norm of the gradient of everything learned; None leaves it alone.
+        save_every: steps between checkpoints.
     """
 
-    steps: int = 20_000
-    lr: float = 2e-4
-    weight_decay: float = 0.01
-    warmup_steps: int = 1500
-    power: float = 0.9
-    min_lr: float = 1e-6
+    steps: int
+    rate: Schedule
     clip_norm: float | None = None
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    save_every: int = 200
-
-    def __post_init__(self) -> None:
-        if self.steps < 1 or not self.lr > 0:
-            raise SegtuneError(f"steps={self.steps}, lr={self.lr}: both must be above zero")
+    save_every: int = 100
 
 
-def optimise(
-    system: System,
-    batch_at: Callable[[int], Batch],
-    config: LoopConfig,
+def train(
+    trainable: Trainable,
+    batch_at: Callable[[int], Any],
+    pace: Pace,
     *,
-    seed: int = 0,
-    factors: Sequence[float] | None = None,
-    checkpoint: Path | None = None,
-    identity: Mapping[str, Any] | None = None,
-    log: Path | None = None,
+    files: RunFiles | None = None,
+    seed: int | None = None,
+    stop_after: int | None = None,
+    ahead: bool = True,
     progress: bool = True,
+    title: str = "train",
     accelerator: Accelerator | None = None,
-    after_step: Callable[[int], None] | None = None,
-) -> None:
-    """Trains `system.prompts` in place.
+    on_step: Callable[[int], None] | None = None,
+) -> int:
+    """Trains in place and returns the number of finished steps.
 
     Args:
-        system: learned parameters are updated; the backbone is never touched.
-        batch_at: the batch of a step (0-based), the same whenever it is asked for.
-        config: optimiser, schedule and intervals.
-        seed: of dropout and gate noise.
-        factors: of the rates, one for each parameter group of the system; a group with 0 stays.
-        checkpoint: file to resume from where it exists and to write to; None keeps nothing.
-        identity: plain values that a checkpoint must share to be resumed; another run's file is
-            refused.
-        log: JSONL file, one line per step.
-        progress: show a bar where the output is a terminal.
-        accelerator: several devices and mixed precision; gradients are averaged over processes.
-        after_step: called with the number of finished steps.
+        trainable: what learns.
+        batch_at: from a step, 0-based, to its batch; the same whenever it is asked for, and without
+            use of torch's global generator. Of several processes, each gets its own part.
+        pace: steps, rates and intervals.
+        files: where the run goes on from and what it writes; None keeps nothing.
+        seed: sets torch's global generator (dropout, noise) anew in every step, and leaves the
+            caller's alone. None goes on with the caller's, whose state is in the checkpoint.
+        stop_after: leave after this step with a checkpoint, as an interruption would.
+        ahead: make batches one step ahead, in a thread.
+        progress: show a bar where the output is a terminal; `title` stands before it.
+        accelerator: several processes and mixed precision; gradients are averaged.
+        on_step: called with the number of finished steps, after the checkpoint.
 
     Raises:
-        SegtuneError: the loss is not finite, or the checkpoint belongs to another run.
+        SegtuneError: a loss or the gradient is not finite, which leaves weights and checkpoint as
+            they were before the step; or the checkpoint belongs to another run.
     """
-    groups = system.parameter_groups(config.lr, config.weight_decay)
-    for group, factor in zip(groups, factors or (), strict=factors is not None):
-        group["lr"] = factor * group.get("lr", config.lr)
-    optimizer: torch.optim.Optimizer
-    if config.optimizer == "sgd":
-        optimizer = torch.optim.SGD(
-            groups, lr=config.lr, momentum=0.9, weight_decay=config.weight_decay
-        )
-    else:
-        optimizer = torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay)
-    base_rates = [group["lr"] for group in optimizer.param_groups]
-    parts: dict[str, Stateful] = {"prompts": system.prompts, "optimizer": optimizer}
-    start = _resume(checkpoint, parts, dict(identity or {}))
-    _cut_log(log, start)
-    is_main = accelerator is None or accelerator.is_main_process
-    bar = tqdm(
-        range(start, config.steps),
-        "fit",
-        initial=start,
-        total=config.steps,
-        disable=None if progress and is_main else True,
+    processes = Processes(accelerator)
+    optimizers = trainable.optimizers()
+    peaks = {name: [g["lr"] for g in o.param_groups] for name, o in optimizers.items()}
+    parts = {**trainable.state(), **optimizers}
+    with _generator(seed):
+        done = start = files.begin(parts, processes) if files else 0
+        end = min(pace.steps, stop_after or pace.steps)
+        hidden = None if progress and processes.is_main else True  # None: where it is no terminal
+        batches = batches_of(batch_at, start, end, ahead=ahead)
+        bar = tqdm(batches, title, initial=start, total=end, disable=hidden)
+        writes = files if processes.is_main else None
+        began = time.monotonic()
+        for batch in bar:
+            if seed is not None:
+                torch.manual_seed(_seed_of(seed, done))
+            rate = _set_rates(optimizers, peaks, pace.rate, done)
+            values = _learn(trainable, batch, processes)
+            norm = _gradient_norm(trainable, optimizers, pace.clip_norm, processes)
+            _check_finite(values["loss"], norm, done + 1, processes, writes)
+            processes.step(optimizers.values())
+            done += 1
+            trainable.after_step(done)
+            numbers = {name: value.item() for name, value in values.items()}
+            bar.set_postfix(loss=f"{numbers['loss']:.3f}")
+            if writes:
+                seconds = round(time.monotonic() - began, 1)
+                log_step(writes.log, done, {"seconds": seconds, "lr": rate, **numbers})
+                if done % pace.save_every == 0 or done == end:
+                    writes.save(done, parts, processes)
+            if on_step is not None:
+                on_step(done)
+    return done
+
+
+def _learn(trainable: Trainable, batch: Any, processes: Processes) -> dict[str, Tensor]:
+    """Computes the gradients of a batch; returns its losses, "loss" being their sum."""
+    for parameter in trainable.parameters():
+        parameter.grad = None
+    sums: dict[str, Tensor] = {}
+    for part in trainable.parts(batch):
+        with processes.autocast():
+            losses = trainable.losses(part)
+            total = torch.stack([v for k, v in losses.items() if not k.startswith("_")]).sum()
+        processes.backward(total)
+        for name, value in {**losses, "loss": total}.items():
+            sums[name] = value.detach() + sums[name] if name in sums else value.detach()
+    return {"loss": processes.mean(sums.pop("loss")), **sums}
+
+
+def _gradient_norm(
+    trainable: Trainable, optimizers: Optimizers, clip_norm: float | None, processes: Processes
+) -> Tensor:
+    """Averages gradients over processes and cuts them; returns their norm before the cut."""
+    processes.average_gradients(trainable.parameters())
+    processes.unscale(optimizers.values())
+    return clip_grad_norm_(trainable.parameters(), math.inf if clip_norm is None else clip_norm)
+
+
+def _check_finite(
+    loss: Tensor, norm: Tensor, step: int, processes: Processes, files: RunFiles | None
+) -> None:
+    """Raises in all processes alike where a step would ruin the weights."""
+    if loss.isfinite() and (norm.isfinite() or processes.may_overflow):
+        return
+    reason = f"the loss became {loss.item():.4g}, its gradient {norm.item():.4g}"
+    if files:
+        log_divergence(files.log, step, reason)
+    raise SegtuneError(
+        f"{reason} in step {step}; lower the rate (lr) and start again: type the same command with "
+        "the other rate"
     )
-    system.train()
-    with torch.random.fork_rng():
-        for step in bar:
-            torch.manual_seed(_seed_of(seed, step))
-            _set_rates(optimizer, base_rates, config, step)
-            losses = _step(system, batch_at(step), optimizer, config, step, accelerator)
-            bar.set_postfix(loss=f"{losses['loss']:.3f}")
-            if is_main:
-                _write_log(log, step, losses, optimizer.param_groups[0]["lr"])
-            done = step + 1
-            if checkpoint and is_main and (done % config.save_every == 0 or done == config.steps):
-                extra = {"identity": dict(identity or {})}
-                save_checkpoint(checkpoint, step=done, parts=parts, extra=extra)
-            if after_step is not None:
-                after_step(done)
-    system.train(False)
-
-
-def _step(
-    system: System,
-    batch: Batch,
-    optimizer: torch.optim.Optimizer,
-    config: LoopConfig,
-    step: int,
-    accelerator: Accelerator | None,
-) -> dict[str, float]:
-    """One optimiser step; returns the losses as numbers."""
-    optimizer.zero_grad(set_to_none=True)
-    if accelerator is None:
-        losses = system.loss(batch.features, batch.words, batch.targets)
-        total = torch.stack(list(losses.values())).sum()
-        total.backward()
-    else:
-        with accelerator.autocast():
-            losses = system.loss(batch.features, batch.words, batch.targets)
-            total = torch.stack(list(losses.values())).sum()
-        accelerator.backward(total)
-        _average_gradients(system, accelerator)
-    _check_finite(total, step)
-    if config.clip_norm is not None:
-        torch.nn.utils.clip_grad_norm_(system.prompts.parameters(), config.clip_norm)
-    optimizer.step()
-    return {name: value.item() for name, value in losses.items()} | {"loss": total.item()}
-
-
-def _average_gradients(system: System, accelerator: Accelerator) -> None:
-    """Means of the prompt gradients over processes: kilobytes, so no wrapper around the model."""
-    if accelerator.num_processes > 1:
-        for parameter in system.prompts.parameters():
-            if parameter.grad is not None:
-                parameter.grad = accelerator.reduce(parameter.grad, reduction="mean")
-
-
-def _check_finite(loss: Tensor, step: int) -> None:
-    if not math.isfinite(loss.item()):
-        raise SegtuneError(
-            f"the loss became {loss.item()} at step {step}; lower the learning rate (--lr) and "
-            "start again; the last checkpoint is unchanged"
-        )
 
 
 def _set_rates(
-    optimizer: torch.optim.Optimizer, base_rates: list[float], config: LoopConfig, step: int
-) -> None:
-    for group, base in zip(optimizer.param_groups, base_rates, strict=True):
-        group["lr"] = poly_with_warmup(
-            step,
-            base_lr=base,
-            num_steps=config.steps,
-            power=config.power,
-            min_lr=config.min_lr,
-            num_warmup_steps=min(config.warmup_steps, config.steps // 10),
-        )
+    optimizers: Optimizers, peaks: Mapping[str, list[float]], rate: Schedule, step: int
+) -> float:
+    """Gives every parameter group the rate of the step; returns that of the first one."""
+    rates = []
+    for name, optimizer in optimizers.items():
+        for group, peak in zip(optimizer.param_groups, peaks[name], strict=True):
+            group["lr"] = rate(step, peak)
+            rates.append(group["lr"])
+    return float(rates[0])
 
 
-def _resume(checkpoint: Path | None, parts: Mapping[str, Any], identity: dict[str, Any]) -> int:
-    if checkpoint is None or not checkpoint.is_file():
-        return 0
-    # Through JSON, as a checkpoint cannot tell tuples from lists.
-    stored = json.dumps(read_state(checkpoint)["extra"].get("identity"), sort_keys=True)
-    if stored != json.dumps(identity, sort_keys=True):
-        raise SegtuneError(
-            f"{checkpoint} belongs to a run with other settings; delete it to start anew, or "
-            "repeat the command that wrote it"
-        )
-    return load_checkpoint(checkpoint, parts=parts).step
-
-
-def _write_log(log: Path | None, step: int, losses: Mapping[str, float], rate: float) -> None:
-    if log is None:
+@contextmanager
+def _generator(seed: int | None) -> Iterator[None]:
+    """Leaves torch's global generator to the caller where the loop seeds it by itself."""
+    if seed is None:
+        yield
         return
-    log.parent.mkdir(parents=True, exist_ok=True)
-    row = {"step": step, "lr": rate} | {name: round(value, 6) for name, value in losses.items()}
-    with log.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
-
-
-def _cut_log(log: Path | None, start: int) -> None:
-    """Drops the lines of steps that will be taken again."""
-    if log is None or not log.is_file():
-        return
-    kept = [
-        line
-        for line in log.read_text(encoding="utf-8").splitlines()
-        if line.startswith("{") and line.endswith("}") and json.loads(line)["step"] < start
-    ]
-    log.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+    with torch.random.fork_rng():
+        yield
 
 
 def _seed_of(seed: int, step: int) -> int:

@@ -7,7 +7,7 @@ from segtune.systems import SYSTEMS
 from segtune.systems.spec import TrainerSpec
 from segtune.trainers.bundled.spec import SPECS as BUNDLED
 
-PROMPTS = "segtune.trainers.by_recipe:prompts"
+PROMPTS = "segtune.fewshot.run:train_recipe"
 """Fits the prompts of any system."""
 
 
@@ -26,7 +26,7 @@ def trainer_of(system: str) -> TrainerSpec:
 
     Example:
         >>> trainer_of("ovseg/pairs").run
-        'segtune.trainers.by_recipe:pairs'
+        'segtune.trainers.pairs.run:train_recipe'
     """
     known = trainers()
     if system not in known:

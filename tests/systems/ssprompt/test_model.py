@@ -16,7 +16,7 @@ from segtune.predict.segmenter import Segmenter
 from segtune.systems import build_system
 from segtune.systems.base import Targets, Words
 from segtune.systems.ssprompt.config import SSPromptConfig
-from segtune.train.loop import LoopConfig
+from segtune.train.config import LoopConfig
 from segtune.types import Concept, Vocabulary
 
 from .conftest import FIT, LEARNING, answers, build, make_seem, same, scores, shaken, targets_for

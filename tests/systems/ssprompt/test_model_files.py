@@ -11,7 +11,7 @@ from segtune.predict.segmenter import Segmenter
 from segtune.prompts import Prompts
 from segtune.systems import build_system
 from segtune.systems.base import Words
-from segtune.train.loop import LoopConfig
+from segtune.train.config import LoopConfig
 from segtune.types import Vocabulary
 
 from .conftest import (

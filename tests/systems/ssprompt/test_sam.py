@@ -18,7 +18,7 @@ from segtune.systems import build_system, systems_for, zero_shot_system
 from segtune.systems.base import Targets, Words
 from segtune.systems.ssprompt.sam_loss import pixel_loss
 from segtune.systems.ssprompt.sam_masks import name_masks
-from segtune.train.loop import LoopConfig
+from segtune.train.config import LoopConfig
 from segtune.types import Features, Geometry, Vocabulary
 
 CLASSES = ("road", "car", "sky")
@@ -388,7 +388,7 @@ def test_loading_by_folder(sam, tmp_path):
 def test_fit_and_segment_from_the_file(name, task, tmp_path):
     data = SyntheticDataset("jargon", "train", size=(64, 80), length=3)
     model, out = Segmenter(random_sam()), tmp_path / "a.prompts.safetensors"
-    config = FitConfig(loop=LoopConfig(steps=2, warmup_steps=0), batch=2, views=1, short_side=64)
+    config = FitConfig(loop=LoopConfig(steps=2, warmup=0), batch=2, views=1, short_side=64)
     options = {"point_grid": 3, "task": task}
     fit(model, data, system=name, shots=2, options=options, config=config, out=out)
     words = None if name == "ssprompt" else "object"

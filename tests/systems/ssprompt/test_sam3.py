@@ -19,7 +19,7 @@ from segtune.predict.segmenter import Segmenter
 from segtune.systems import build_system, systems_for, zero_shot_system
 from segtune.systems.base import Targets, Words
 from segtune.systems.ssprompt import sam3 as module
-from segtune.train.loop import LoopConfig
+from segtune.train.config import LoopConfig
 from segtune.types import Geometry, Vocabulary
 from tests.conftest import LetterTokenizer
 
@@ -333,7 +333,7 @@ def test_loading_by_folder(sam, tmp_path):
 def test_fit_and_segment_from_the_file(sam, task, tmp_path):
     data = SyntheticDataset("jargon", "train", size=(64, 80), length=3)
     model, out = Segmenter(sam, templates="name"), tmp_path / "a.prompts.safetensors"
-    config = FitConfig(loop=LoopConfig(steps=2, warmup_steps=0), batch=2, views=1, short_side=56)
+    config = FitConfig(loop=LoopConfig(steps=2, warmup=0), batch=2, views=1, short_side=56)
     fit(model, data, system="ssprompt", shots=2, options={"task": task}, config=config, out=out)
     result = model.segment(data[2], "sky, unknown thing", prompts=out, task=task)
     assert result.size == (64, 80)

@@ -34,8 +34,8 @@ SPECS = (
         fit=FitDefaults(lr=0.02, weight_decay=0.0, clip_norm=None, views=0),
         tags=TAGS,
         trainers=(
-            TrainerSpec("ovseg/pairs", "segtune.trainers.by_recipe:pairs"),
-            TrainerSpec("ovseg/maskformer", "segtune.trainers.by_recipe:proposals"),
+            TrainerSpec("ovseg/pairs", "segtune.trainers.pairs.run:train_recipe"),
+            TrainerSpec("ovseg/maskformer", "segtune.trainers.maskformer.run:train_recipe"),
         ),
         cases=(Case(), Case("shallow", {"prompt_depth": 1, "regions_at_once": 2})),
     ),

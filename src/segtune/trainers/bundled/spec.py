@@ -5,7 +5,7 @@ from __future__ import annotations
 from segtune.systems.spec import TrainerSpec
 
 SPECS = (
-    TrainerSpec("zoo/clip_vit", "segtune.trainers.by_recipe:bundled_clip"),
-    TrainerSpec("zoo/maskformer", "segtune.trainers.by_recipe:bundled_maskformer"),
-    TrainerSpec("zoo/seem", "segtune.trainers.by_recipe:bundled_seem"),
+    TrainerSpec("zoo/clip_vit", "segtune.trainers.bundled.clip.train:train_recipe"),
+    TrainerSpec("zoo/maskformer", "segtune.trainers.bundled.scenes.train_maskformer:train_recipe"),
+    TrainerSpec("zoo/seem", "segtune.trainers.bundled.scenes.train_seem:train_recipe"),
 )

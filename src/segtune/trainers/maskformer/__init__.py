@@ -4,6 +4,5 @@
 
 `recipe` holds every setting, `presets` the published values, `batches` makes what is looked at,
 `model` is what is learned and how parameters are grouped, `init` finds the weights to start from,
-`run` is one call from a recipe to a model folder. The loop is that of the bundled models
-(`segtune.trainers.loop`).
+`run` is one call from a recipe to a model folder.
 """

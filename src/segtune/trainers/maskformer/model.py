@@ -12,6 +12,8 @@ from segtune.backbones.encoders.resnet import ResNet
 from segtune.backbones.maskformer.model import MaskFormer
 from segtune.ops.mask_targets import targets_from_semantic
 from segtune.ops.set_loss import MASKFORMER, SetPrediction, set_loss
+from segtune.train.checkpoints import Stateful
+from segtune.train.trainable import Trainable
 from segtune.trainers.maskformer.batches import Batch
 from segtune.trainers.maskformer.recipe import ProposalRecipe
 
@@ -36,7 +38,7 @@ class Part:
     mask_share: float = 1.0
 
 
-class Trainee(nn.Module):
+class Trainee(nn.Module, Trainable):
     """A MaskFormer in training.
 
     Args:
@@ -103,9 +105,14 @@ class Trainee(nn.Module):
             for kind, share in shares.items()
         }
 
-    def optimizer(self) -> torch.optim.Optimizer:
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """Returns AdamW with the groups of `parameter_groups`."""
-        return torch.optim.AdamW(parameter_groups(self.model, self.recipe), lr=self.recipe.lr)
+        groups = parameter_groups(self.model, self.recipe)
+        return {"adamw": torch.optim.AdamW(groups, lr=self.recipe.lr)}
+
+    def state(self) -> dict[str, Stateful]:
+        """Returns all weights, but for the words."""
+        return {"model": self}
 
 
 def num_classes(labels: Tensor) -> int:

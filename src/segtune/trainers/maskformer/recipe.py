@@ -6,17 +6,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any, Literal
-
-import yaml
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from segtune.backbones.encoders.resnet import ResNetConfig
 from segtune.backbones.encoders.swin import SwinConfig
 from segtune.backbones.maskformer.model import MaskFormerConfig
 from segtune.errors import SegtuneError, unknown_name
-from segtune.systems.options import checked
+from segtune.train.loop import Pace
+from segtune.train.recipe import RecipeKind
 from segtune.train.schedules import poly_with_warmup
 from segtune.trainers.maskformer.presets import PRESETS
 
@@ -68,7 +66,7 @@ class ProposalRecipe:
         batch: images per optimiser step; `accumulate` parts of it go through the model one by one.
         warmup: steps of the linear rise from `warmup_from` times the rate.
         encoder_lr: rate of the image encoder over that of the rest.
-        clip_grad: largest norm of the gradient of the whole model.
+        clip_norm: largest norm of the gradient of the whole model.
         dense_loss: compare masks at the size of the predictions, a shortcut for small machines; the
             papers enlarge predictions to the size of the view.
         precision: "bf16" runs the network in that type, on accelerators only.
@@ -119,7 +117,7 @@ class ProposalRecipe:
     power: float = 0.9
     warmup: int = 1500
     warmup_from: float = 1e-6
-    clip_grad: float = 0.01
+    clip_norm: float = 0.01
     dense_loss: bool = False
     precision: Literal["fp32", "bf16"] = "fp32"
 
@@ -132,6 +130,11 @@ class ProposalRecipe:
     fusion_weight: float | None = None
 
     def __post_init__(self) -> None:
+        if not self.data:
+            raise SegtuneError(
+                "the recipe names no data; add for example --set data=COCO, a folder that "
+                "`segtune datasets` knows"
+            )
         if self.encoder not in ENCODERS:
             raise unknown_name(self.encoder, tuple(ENCODERS), what="known image encoder")
         for name in COUNTS:
@@ -152,8 +155,8 @@ class ProposalRecipe:
                 f"shorts={list(self.shorts)}, crop={self.crop}; expected at least one short side, "
                 "and a crop that is a multiple of 32"
             )
-        if min(self.lr, self.encoder_lr, self.clip_grad) <= 0 or self.weight_decay < 0:
-            raise SegtuneError("lr, encoder_lr and clip_grad must be above 0, weight_decay 0 or up")
+        if min(self.lr, self.encoder_lr, self.clip_norm) <= 0 or self.weight_decay < 0:
+            raise SegtuneError("lr, encoder_lr and clip_norm must be above 0, weight_decay 0 or up")
         if self.warmup < 0 or not 0 <= self.freeze_at <= 5:
             raise SegtuneError(
                 f"warmup={self.warmup}, freeze_at={self.freeze_at}; expected 0 or more, and 0 to 5"
@@ -184,54 +187,28 @@ class ProposalRecipe:
             dropout=self.dropout,
         )
 
-    def factor(self, step: int, num_steps: int) -> float:
-        """Returns the rate of a step over the peak rate: poly decay, after a linear rise."""
-        return poly_with_warmup(
-            step,
-            base_lr=1.0,
-            num_steps=num_steps,
-            power=self.power,
-            min_lr=0.0,
-            num_warmup_steps=self.warmup,
-            warmup_factor=self.warmup_from,
-        )
+    def pace(self) -> Pace:
+        """Returns poly decay after a linear rise."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Returns every setting as plain values, ready for YAML."""
-        values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
-        return {"system": SYSTEM} | values
+        def rate(step: int, peak: float) -> float:
+            return peak * poly_with_warmup(
+                step,
+                base_lr=1.0,
+                steps=self.steps,
+                power=self.power,
+                min_lr=0.0,
+                warmup=self.warmup,
+                warmup_factor=self.warmup_from,
+            )
 
-
-def make_recipe(settings: Mapping[str, Any]) -> ProposalRecipe:
-    """Returns the recipe of plain values: perhaps `preset`, a key of `PRESETS`, and what differs.
-
-    Raises:
-        SegtuneError: a setting is unknown, of another type, or out of range.
-
-    Example:
-        >>> recipe = make_recipe({"preset": "simbaseline-voc", "data": "VOC2012", "seed": 3})
-        >>> recipe.steps, recipe.batch, recipe.crop
-        (20000, 16, 512)
-    """
-    values = {key: value for key, value in settings.items() if key != "system"}
-    preset = values.pop("preset", "ovseg-swinb")
-    if preset not in PRESETS:
-        raise unknown_name(str(preset), tuple(PRESETS), what="preset of mask proposals")
-    recipe = ProposalRecipe(**checked(ProposalRecipe, SYSTEM, {**PRESETS[preset], **values}))
-    if not recipe.data:
-        raise SegtuneError(
-            "the recipe names no data; add for example --set data=COCO, a folder that "
-            "`segtune datasets` knows"
-        )
-    return recipe
+        return Pace(self.steps, rate, self.clip_norm, self.save_every)
 
 
-def read_recipe(path: Path | str, *, overrides: Mapping[str, Any] | None = None) -> ProposalRecipe:
-    """Returns the recipe in a YAML file, with some settings replaced."""
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no recipe {path}; try recipes/ovseg/maskformer-tiny.yaml")
-    values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    if not isinstance(values, dict):
-        raise SegtuneError(f"{path} is not a mapping of settings")
-    return make_recipe({**values, **(overrides or {})})
+KIND = RecipeKind(
+    ProposalRecipe,
+    "recipes/ovseg/maskformer-tiny.yaml",
+    system=SYSTEM,
+    presets=PRESETS,
+    default="ovseg-swinb",
+)
+make_recipe, read_recipe = KIND.make, KIND.read

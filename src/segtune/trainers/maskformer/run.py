@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -19,12 +21,14 @@ from segtune.data.protocols import open_for
 from segtune.errors import SegtuneError
 from segtune.storage.files import atomic_write
 from segtune.train.checkpoints import read_state
+from segtune.train.loop import train
+from segtune.train.outcome import Outcome
+from segtune.train.run_files import CHECKPOINT, RunFiles, identity_of
 from segtune.trainers.bundled.scenes.dense_words import seen_classes
-from segtune.trainers.loop import CHECKPOINT, train
 from segtune.trainers.maskformer.batches import Batches, labelled
 from segtune.trainers.maskformer.init import start_from
 from segtune.trainers.maskformer.model import Trainee
-from segtune.trainers.maskformer.recipe import ProposalRecipe, make_recipe
+from segtune.trainers.maskformer.recipe import KIND, ProposalRecipe, make_recipe, read_recipe
 from segtune.types import Dataset
 from segtune.vocabulary.embeddings import embed_vocabulary
 from segtune.vocabulary.templates import read_templates
@@ -49,7 +53,7 @@ def run(
     system of the recipe does.
 
     Args:
-        out: folder of the run; see `segtune.trainers.loop.train` for its files.
+        out: folder of the run; see `segtune.train.run_files` for its files.
         resume: continue from the checkpoint in `out`, exactly.
         progress: show a bar where the output is a terminal.
         stop_after: leave after this step with a checkpoint, as an interruption would; returns None.
@@ -75,19 +79,11 @@ def run(
         recipe.batch,
     )
     done = train(
-        out,
-        settings=recipe.to_dict(),
-        model=trainee,
-        optimizers={"adamw": trainee.optimizer()},
-        rates=recipe,
-        num_steps=recipe.steps,
-        batch_at=Batches(dataset, recipe, class_ids),
-        losses_of=trainee.losses,
-        parts_of=trainee.parts,
-        save_every=recipe.save_every,
-        resume=resume,
+        trainee,
+        Batches(dataset, recipe, class_ids),
+        recipe.pace(),
+        files=RunFiles.in_folder(out, KIND.values(recipe), resume=resume),
         progress=progress,
-        max_grad_norm=recipe.clip_grad,
         stop_after=stop_after,
     )
     if done < recipe.steps:
@@ -95,6 +91,16 @@ def run(
     folder = save_maskformer(trainee.model, out / MODEL)
     write_pair(recipe, out)
     return folder
+
+
+def train_recipe(
+    path: Path, settings: Mapping[str, Any], *, out: Path, resume: bool = False
+) -> Outcome:
+    """Trains by a recipe file with some settings replaced, and returns what to say about it."""
+    recipe = read_recipe(path, overrides=settings)
+    folder = run(recipe, out=out, resume=resume)
+    use = f"use it as --model {out} or --model {folder}+{recipe.text}"
+    return Outcome(f"wrote {folder}; {use}")
 
 
 def write_pair(recipe: ProposalRecipe, out: Path) -> None:
@@ -118,7 +124,7 @@ def write_pair(recipe: ProposalRecipe, out: Path) -> None:
 def export_run(out: Path, folder: Path) -> Path:
     """Writes the weights in the last checkpoint of a run, which may still be going on."""
     state = read_state(out / CHECKPOINT)
-    recipe = make_recipe(state["extra"]["recipe"])
+    recipe = make_recipe(identity_of(state))
     weights = state["parts"]["model"]
     prefix = "model."
     model = fresh_model(recipe, joint_width=weights[f"{prefix}no_object"].numel())

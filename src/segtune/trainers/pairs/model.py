@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from segtune.backbones.clip.masked import check_prompts, region_embeds
 from segtune.backbones.clip.model import ClipVit
+from segtune.train.checkpoints import Stateful
+from segtune.train.trainable import Trainable
 from segtune.trainers.pairs.batches import Batch
 from segtune.trainers.pairs.loss import Targets, contrast
 from segtune.trainers.pairs.recipe import Stage
@@ -19,7 +21,7 @@ INIT_STD = 0.02
 """Of mask prompts, as released."""
 
 
-class Trainee(nn.Module):
+class Trainee(nn.Module, Trainable):
     """The parameters of a stage and the loss of a batch; its state is what the stage learns.
 
     The text encoder and, in stage "mpt", the image encoder stay frozen and out of the state.
@@ -104,6 +106,10 @@ class Trainee(nn.Module):
             learned = [self.mask_prompts] + ([] if made else [self.logit_scale])
             made["prompts"] = _adamw([{"params": learned, "weight_decay": 0.0}], stage.prompt_lr)
         return made
+
+    def state(self) -> dict[str, Stateful]:
+        """Returns what the stage learns."""
+        return {"model": self}
 
     def finish(self) -> ClipVit:
         """Returns the CLIP with what was learned, frozen again.

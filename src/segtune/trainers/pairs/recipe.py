@@ -6,15 +6,14 @@ prompts. Both are for ViT-L/14; the scripts for ViT-B/16 fine-tune with batches 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-import yaml
-
 from segtune.errors import SegtuneError
-from segtune.systems.options import checked
+from segtune.train.loop import Pace
+from segtune.train.recipe import RecipeKind
+from segtune.train.schedules import cosine_with_warmup
 from segtune.trainers.pairs.batches import Augment
 from segtune.trainers.pairs.loss import Targets
 
@@ -55,6 +54,15 @@ class Stage:
             raise SegtuneError(f"{self}: epochs, steps, batch and depth must be 1 or more")
         if not (self.lr > 0 and self.prompt_lr > 0 and self.weight_decay >= 0):
             raise SegtuneError(f"{self}: rates must be above 0, weight_decay 0 or more")
+
+    def pace(self, steps: int, *, save_every: int) -> Pace:
+        """Returns a linear rise and half a cosine to zero, with gradients as they are."""
+        warmup = min(self.warmup, steps)
+
+        def rate(step: int, peak: float) -> float:
+            return peak * cosine_with_warmup(step, base_lr=1.0, steps=steps, warmup=warmup)
+
+        return Pace(steps, rate, save_every=save_every)
 
 
 STAGES: Mapping[str, Mapping[str, Any]] = {
@@ -130,53 +138,36 @@ class PairRecipe:
             raise SegtuneError(f"text_template {self.text_template!r} must contain {{}} once")
         Augment(self.scale, self.ratio)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Returns every setting as plain values, ready for YAML."""
-        values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
-        return {"system": SYSTEM} | values
 
-
-def make_recipe(settings: Mapping[str, Any]) -> PairRecipe:
-    """Returns the recipe of plain values.
+def expanded(values: dict[str, Any]) -> dict[str, Any]:
+    """Returns the settings with every stage written out.
 
     A stage is a mapping with `mode`, perhaps `preset` (a key of `STAGES`), and what differs. Names
     of a stage's settings outside of `stages` are for all stages.
 
-    Raises:
-        SegtuneError: a setting is unknown or of another type.
-
     Example:
-        >>> recipe = make_recipe({"data": "photos", "stages": [{"mode": "mpt"}], "batch": 9})
-        >>> recipe.stages[0].batch, recipe.stages[0].prompt_lr
-        (9, 0.05)
+        >>> expanded({"data": "photos", "stages": [{"mode": "mpt"}], "batch": 9})
+        {'data': 'photos', 'stages': [{'mode': 'mpt', 'batch': 9}]}
     """
-    values = {key: value for key, value in settings.items() if key != "system"}
     own = {item.name for item in fields(PairRecipe)}
     stage_fields = {item.name for item in fields(Stage)} - own - {"mode"} | {"preset"}
-    shared = {key: values.pop(key) for key in list(values) if key in stage_fields}
-    stages = values.pop("stages", [{"mode": "ft"}])
-    if not isinstance(stages, Sequence) or not all(isinstance(item, Mapping) for item in stages):
+    shared = {key: values[key] for key in values if key in stage_fields}
+    stages = values.get("stages", [{"mode": "ft"}])
+    if not isinstance(stages, list | tuple) or not all(isinstance(s, Mapping) for s in stages):
         raise SegtuneError(f"stages are {stages!r}; expected a list such as [{{mode: ft}}]")
-    made = tuple(_stage({**stage, **shared}) for stage in stages)
-    return PairRecipe(stages=made, **checked(PairRecipe, SYSTEM, values))
+    rest = {key: values[key] for key in values if key not in shared and key != "stages"}
+    return rest | {"stages": [_stage({**stage, **shared}) for stage in stages]}
 
 
-def _stage(settings: Mapping[str, Any]) -> Stage:
-    values = dict(settings)
-    preset = values.pop("preset", "code")
+def _stage(settings: Mapping[str, Any]) -> dict[str, Any]:
+    preset = settings.get("preset", "code")
     if preset not in STAGES:
         raise SegtuneError(f"there is no preset {preset!r} of stages; use {', '.join(STAGES)}")
-    if "mode" not in values:
+    if "mode" not in settings:
         raise SegtuneError("a stage needs `mode:`, one of ft, mpt and joint")
-    return Stage(**checked(Stage, "a stage", {**STAGES[preset], **values}))
+    values = {**STAGES[preset], **settings}
+    return {key: value for key, value in values.items() if key != "preset"}
 
 
-def read_recipe(path: Path | str, *, overrides: Mapping[str, Any] | None = None) -> PairRecipe:
-    """Returns the recipe in a YAML file, with some settings replaced."""
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no recipe {path}; try recipes/ovseg/ft-tiny.yaml")
-    values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    if not isinstance(values, dict):
-        raise SegtuneError(f"{path} is not a mapping of settings")
-    return make_recipe({**values, **(overrides or {})})
+KIND = RecipeKind(PairRecipe, "recipes/ovseg/ft-tiny.yaml", system=SYSTEM, expand=expanded)
+make_recipe, read_recipe = KIND.make, KIND.read

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-import yaml
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -27,16 +25,20 @@ from segtune.predict.naming import MASK_PROMPTS
 from segtune.prompts import Prompts
 from segtune.storage.files import atomic_write
 from segtune.systems.base import Words
-from segtune.trainers.loop import Rates, train
+from segtune.train.loop import train
+from segtune.train.outcome import Outcome
+from segtune.train.recipe import write_recipe
+from segtune.train.run_files import LOG, RECIPE, RunFiles
+from segtune.train.step_log import has_diverged
 from segtune.trainers.pairs.batches import Augment, Batches
 from segtune.trainers.pairs.model import Trainee
-from segtune.trainers.pairs.recipe import PairRecipe
+from segtune.trainers.pairs.recipe import KIND, PairRecipe, read_recipe
 from segtune.trainers.pairs.regions import Crop, PairRegions, labelled_pairs, open_pairs
 from segtune.types import Dataset, Resolution, Vocabulary
 from segtune.vocabulary.embeddings import embed_vocabulary
 from segtune.vocabulary.templates import read_templates
 
-PROMPTS, METRICS, RECIPE = "prompts.safetensors", "metrics.json", "recipe.yaml"
+PROMPTS, METRICS = "prompts.safetensors", "metrics.json"
 TEXTS_AT_ONCE = 256
 """Texts that are encoded together."""
 
@@ -54,17 +56,6 @@ class Adapted:
     model: Path | None
     prompts: Path | None
     metrics: Mapping[str, Any]
-
-
-class Cosine(Rates):
-    """A linear rise and half a cosine to zero, in place of one percent."""
-
-    def factor(self, step: int, num_steps: int) -> float:
-        """Returns the rate of a step over the peak rate."""
-        if step < self.warmup:
-            return (step + 1) / self.warmup
-        done = (step - self.warmup) / max(num_steps - self.warmup, 1)
-        return 0.5 * (1 + math.cos(math.pi * done))
 
 
 def run(
@@ -105,7 +96,12 @@ def run(
     text_ids = [rows[pair.text] for pair in pairs]
     scored = _Scored(recipe, progress)
     results = {"before": scored(clip)}
-    _write_yaml(out / RECIPE, recipe.to_dict())
+    settings = KIND.values(recipe)
+    write_recipe(out / RECIPE, settings)
+    folders = [
+        out / f"{number}-{stage.mode}" for number, stage in enumerate(recipe.stages, start=1)
+    ]
+    anew = not resume and any(has_diverged(folder / LOG) for folder in folders)
     model: Path | None = None
     prompts: Path | None = None
     for number, stage in enumerate(recipe.stages, start=1):
@@ -127,19 +123,13 @@ def run(
             seed=recipe.seed,
         )
         steps = stage.steps or stage.epochs * batches.steps_per_epoch
+        identity = settings | {"stage": number, "pairs_used": len(pairs)}
         done = train(
-            out / f"{number}-{stage.mode}",
-            settings=recipe.to_dict() | {"stage": number, "pairs_used": len(pairs)},
-            model=trainee,
-            optimizers=trainee.optimizers(),
-            rates=Cosine(stage.lr, stage.prompt_lr, stage.weight_decay, min(stage.warmup, steps)),
-            num_steps=steps,
-            batch_at=batches,
-            losses_of=trainee.losses,
-            save_every=recipe.save_every,
-            resume=resume,
+            trainee,
+            batches,
+            stage.pace(steps, save_every=recipe.save_every),
+            files=RunFiles.in_folder(folders[number - 1], identity, resume=resume, anew=anew),
             progress=progress,
-            max_grad_norm=math.inf,
             stop_after=stop_after if number == len(recipe.stages) else None,
         )
         if done < steps:
@@ -163,6 +153,18 @@ def run(
     with atomic_write(out / METRICS) as temporary:
         temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     return Adapted(model, prompts, metrics)
+
+
+def train_recipe(
+    path: Path, settings: Mapping[str, Any], *, out: Path, resume: bool = False
+) -> Outcome:
+    """Trains by a recipe file with some settings replaced, and returns what to say about it."""
+    adapted = run(read_recipe(path, overrides=settings), out=out, resume=resume)
+    assert adapted is not None  # it was not asked to stop early
+    written = [str(p) for p in (adapted.model, adapted.prompts, out) if p is not None]
+    title = f"{path.stem}: names of labelled regions, {adapted.metrics['protocol']}"
+    scores = {stage: row for stage, row in adapted.metrics["scores"].items() if row}
+    return Outcome(f"wrote {', '.join(written)}", title, scores)
 
 
 class _Scored:
@@ -272,8 +274,3 @@ def _prompts(recipe: PairRecipe, clip: ClipVit, texts: Sequence[str], num_pairs:
         training={"data": recipe.pairs or recipe.data, "seed": recipe.seed, "pairs": num_pairs}
         | {"stages": [stage.mode for stage in recipe.stages]},
     )
-
-
-def _write_yaml(path: Path, values: Mapping[str, Any]) -> None:
-    with atomic_write(path) as temporary:
-        temporary.write_text(yaml.safe_dump(dict(values), sort_keys=False), encoding="utf-8")

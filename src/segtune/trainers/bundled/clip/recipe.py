@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from segtune.errors import SegtuneError
-from segtune.trainers.bundled.recipes import from_preset, read_settings
+from segtune.train.loop import Pace
+from segtune.train.recipe import RecipeKind
+from segtune.train.schedules import cosine_with_restarts
 
 
 @dataclass(frozen=True)
@@ -40,18 +41,18 @@ class ClipRecipe:
     scene_size: int = 128
 
     # Optimisation.
-    num_steps: int = 4_800
+    steps: int = 4_800
     crops_per_step: int = 64
     scenes_per_step: int = 16
     scene_windows: tuple[int, ...] = (96, 112, 128)
     lr: float = 1.5e-3  # AdamW: embeddings, projections, norms, biases
     muon_lr: float = 4e-3  # Muon: matrices inside the layers
     weight_decay: float = 0.05
-    num_warmup_steps: int = 200
+    warmup: int = 200
     lr_drop_step: int = 1_100  # from here on, both rates are multiplied by `lr_drop`
     lr_drop: float = 0.3
     restarts: tuple[int, ...] = (2_800,)  # steps at which the cosine starts again from the top
-    max_grad_norm: float = 1.0
+    clip_norm: float = 1.0
 
     # Weights of the loss terms; the full caption of a crop has weight 1.
     partial_weight: float = 0.7
@@ -59,13 +60,11 @@ class ClipRecipe:
     scene_weight: float = 0.25
 
     # Running.
-    precision: str = "bf16"
+    precision: Literal["fp32", "bf16"] = "bf16"
     device: str = "auto"
     save_every: int = 100
 
     def __post_init__(self) -> None:
-        if self.precision not in ("fp32", "bf16"):
-            raise SegtuneError(f"precision is {self.precision!r}; expected 'fp32' or 'bf16'")
         for side in (self.image_size, *self.scene_windows):
             if side % self.patch_size:
                 raise SegtuneError(
@@ -76,9 +75,21 @@ class ClipRecipe:
                 f"scene_windows {self.scene_windows} must fit into scene_size {self.scene_size}"
             )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Returns every setting as plain values, ready for YAML."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+    def pace(self) -> Pace:
+        """Returns a linear rise, a cosine to one percent with restarts, and a drop of the peaks."""
+
+        def rate(step: int, peak: float) -> float:
+            top = peak * (self.lr_drop if step >= self.lr_drop_step else 1.0)
+            return cosine_with_restarts(
+                step,
+                base_lr=top,
+                steps=self.steps,
+                warmup=self.warmup,
+                restarts=self.restarts,
+                min_lr=0.01 * top,
+            )
+
+        return Pace(self.steps, rate, self.clip_norm, self.save_every)
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -87,27 +98,17 @@ PRESETS: dict[str, dict[str, Any]] = {
     "large": {
         "num_crops": 200_000,
         "num_scenes": 40_000,
-        "num_steps": 12_000,
+        "steps": 12_000,
         "crops_per_step": 384,
         "scenes_per_step": 96,
-        "num_warmup_steps": 500,
+        "warmup": 500,
         "lr_drop_step": 4_700,
         "restarts": (),
     },
 }
 
 
-def read_recipe(path: Path | str) -> ClipRecipe:
-    """Returns the recipe in a YAML file: an optional `preset`, then the settings that differ."""
-    preset, settings = read_settings(path, example="recipes/zoo/clip_vit.yaml")
-    return make_recipe(preset, **settings)
-
-
-def make_recipe(preset: str = "cpu", **settings: Any) -> ClipRecipe:
-    """Returns a preset with some settings replaced.
-
-    Example:
-        >>> make_recipe("large", seed=3).crops_per_step
-        384
-    """
-    return from_preset(ClipRecipe(), PRESETS, preset, settings)
+KIND = RecipeKind(
+    ClipRecipe, "recipes/zoo/clip_vit.yaml", system="zoo/clip_vit", presets=PRESETS, default="cpu"
+)
+make_recipe, read_recipe = KIND.make, KIND.read

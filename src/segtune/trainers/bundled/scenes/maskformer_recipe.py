@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from segtune.trainers.bundled.recipes import from_preset, read_settings
+from segtune.train.recipe import RecipeKind
 from segtune.trainers.bundled.scenes.recipe import PRESETS, SceneRecipe
 
 
@@ -14,7 +13,6 @@ from segtune.trainers.bundled.scenes.recipe import PRESETS, SceneRecipe
 class MaskFormerRecipe(SceneRecipe):
     """Settings of one training run; the defaults are the `cpu` preset for the `base` world."""
 
-    example: ClassVar[str] = "recipes/zoo/maskformer.yaml"
     prompts_per_image: ClassVar[int] = 0  # a MaskFormer takes no clicks
 
     name: str = "maskformer-tiny"
@@ -41,26 +39,20 @@ class MaskFormerRecipe(SceneRecipe):
     dense_size: int = 256  # of the exported model; chosen on val among 192 to 320
 
     # Optimisation.
-    num_steps: int = 2000
+    steps: int = 2000
     muon_lr: float = 3e-3
-    num_warmup_steps: int = 100
+    warmup: int = 100
 
     # Losses beside the set loss.
     coarse_weight: float = 0.0  # words against single cells of the map that queries read
     cells_per_image: int = 24
 
 
-def make_recipe(preset: str = "cpu", **settings: Any) -> MaskFormerRecipe:
-    """Returns a preset with some settings replaced.
-
-    Example:
-        >>> make_recipe("large", seed=3).batch
-        96
-    """
-    return from_preset(MaskFormerRecipe(), PRESETS, preset, settings)
-
-
-def read_recipe(path: Path | str) -> MaskFormerRecipe:
-    """Returns the recipe in a YAML file: an optional `preset`, then the settings that differ."""
-    preset, settings = read_settings(path, example=MaskFormerRecipe.example)
-    return make_recipe(preset, **settings)
+KIND = RecipeKind(
+    MaskFormerRecipe,
+    "recipes/zoo/maskformer.yaml",
+    system="zoo/maskformer",
+    presets=PRESETS,
+    default="cpu",
+)
+make_recipe, read_recipe = KIND.make, KIND.read

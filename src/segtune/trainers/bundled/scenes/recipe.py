@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from segtune.train.loop import Pace
+from segtune.train.schedules import cosine_with_warmup
 
 
 @dataclass(frozen=True)
@@ -13,9 +16,6 @@ class SceneRecipe:
 
     The words are those of `text`, a CLIP, which stays as it is.
     """
-
-    example: ClassVar[str]
-    """A recipe file of this kind, for messages."""
 
     name: str
     seed: int = 0
@@ -36,11 +36,11 @@ class SceneRecipe:
     batch: int = 12
 
     # Optimisation.
-    num_steps: int = 5000
+    steps: int = 5000
     lr: float = 1e-3
     muon_lr: float = 2e-3
     weight_decay: float = 0.02
-    num_warmup_steps: int = 200
+    warmup: int = 200
 
     # Losses beside the set loss.
     dense_weight: float = 1.0  # words against single pixels, in training only
@@ -48,9 +48,15 @@ class SceneRecipe:
 
     save_every: int = 100
 
-    def to_dict(self) -> dict[str, Any]:
-        """Returns every setting as plain values, ready for YAML."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+    def pace(self) -> Pace:
+        """Returns a linear rise and a cosine to one percent, with gradients cut at a norm of 1."""
+
+        def rate(step: int, peak: float) -> float:
+            return peak * cosine_with_warmup(
+                step, base_lr=1.0, steps=self.steps, warmup=self.warmup, min_lr=0.01
+            )
+
+        return Pace(self.steps, rate, clip_norm=1.0, save_every=self.save_every)
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
@@ -59,7 +65,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "large": {
         "data": "synthetic:base?size=192&length=40000&stuff_regions=1&stored=1",
         "batch": 96,
-        "num_steps": 12_000,
-        "num_warmup_steps": 500,
+        "steps": 12_000,
+        "warmup": 500,
     },
 }

@@ -13,9 +13,14 @@ from torch import Tensor, nn
 
 from segtune.backbones.hub import default_device
 from segtune.data.formats import open_dataset
-from segtune.train.checkpoints import read_state
+from segtune.train.checkpoints import Stateful, read_state
+from segtune.train.loop import train
+from segtune.train.optimizers import muon_and_adamw, split_parameters
+from segtune.train.recipe import RecipeKind
+from segtune.train.run_files import CHECKPOINT, RunFiles, identity_of
+from segtune.train.trainable import Trainable
 from segtune.trainers.bundled.scenes.batch import Batch, Batches
-from segtune.trainers.loop import CHECKPOINT, Rates, make_optimizers, split_parameters, train
+from segtune.trainers.bundled.scenes.recipe import SceneRecipe
 from segtune.types import Dataset
 
 log = logging.getLogger(__name__)
@@ -23,14 +28,16 @@ log = logging.getLogger(__name__)
 MODEL = "model"
 
 
-class Trainee(nn.Module, ABC):
+class Trainee(nn.Module, Trainable, ABC):
     """A model with whatever else it needs in training only.
 
     Attributes:
         tables: last parts of the names of parameters that are matrices in shape only.
+        recipe: the rates.
     """
 
     tables: ClassVar[tuple[str, ...]]
+    recipe: SceneRecipe
 
     @abstractmethod
     def losses(self, batch: Batch) -> dict[str, Tensor]:
@@ -40,12 +47,27 @@ class Trainee(nn.Module, ABC):
     def export(self, folder: Path) -> Path:
         """Writes the model into a folder, in half precision, and returns it."""
 
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """Returns Muon for the matrices and AdamW for the rest."""
+        recipe = self.recipe
+        return muon_and_adamw(
+            *split_parameters(self, self.tables),
+            lr=recipe.lr,
+            muon_lr=recipe.muon_lr,
+            weight_decay=recipe.weight_decay,
+        )
+
+    def state(self) -> dict[str, Stateful]:
+        """Returns all weights."""
+        return {"model": self}
+
 
 MakeTrainee = Callable[[Any, Dataset], tuple[Trainee, list[int]]]
 """From a recipe and its dataset to a fresh trainee and the ids of the classes that it learns."""
 
 
 def run_scenes(
+    kind: RecipeKind[Any],
     recipe: Any,
     make_trainee: MakeTrainee,
     *,
@@ -57,27 +79,22 @@ def run_scenes(
     """Trains by a recipe and returns the folder of the exported model.
 
     Args:
+        kind: of the recipe.
         recipe: all settings, a `SceneRecipe` with what its model adds.
         make_trainee: of this kind of recipe.
-        out: folder of the run; see `segtune.trainers.loop.train` for its files.
+        out: folder of the run; see `segtune.train.run_files` for its files.
         resume: continue from the checkpoint in `out`, exactly.
         stop_after: leave after this step with a checkpoint, as an interruption would.
     """
+    files = RunFiles.in_folder(out, kind.values(recipe), resume=resume)
     dataset = open_dataset(recipe.data, layout=recipe.layout, split=recipe.split)
     trainee, class_ids = make_trainee(recipe, dataset)
     trainee.to(default_device())
-    rates = Rates(recipe.lr, recipe.muon_lr, recipe.weight_decay, recipe.num_warmup_steps)
     train(
-        out,
-        settings=recipe.to_dict(),
-        model=trainee,
-        optimizers=make_optimizers(*split_parameters(trainee, trainee.tables), rates),
-        rates=rates,
-        num_steps=recipe.num_steps,
-        batch_at=Batches(dataset, recipe, class_ids),
-        losses_of=trainee.losses,
-        save_every=recipe.save_every,
-        resume=resume,
+        trainee,
+        Batches(dataset, recipe, class_ids),
+        recipe.pace(),
+        files=files,
         progress=progress,
         stop_after=stop_after,
     )
@@ -85,11 +102,11 @@ def run_scenes(
 
 
 def export_scenes(
-    out: Path, folder: Path, make_recipe: Callable[..., Any], make_trainee: MakeTrainee
+    kind: RecipeKind[Any], make_trainee: MakeTrainee, out: Path, folder: Path
 ) -> Path:
     """Exports the weights in the last checkpoint of a run, which may still be going on."""
     state = read_state(out / CHECKPOINT)
-    recipe = make_recipe(**state["extra"]["recipe"])
+    recipe = kind.make(identity_of(state))
     dataset = open_dataset(recipe.data, layout=recipe.layout, split=recipe.split)
     trainee, _ = make_trainee(recipe, dataset)
     trainee.load_state_dict(state["parts"]["model"])

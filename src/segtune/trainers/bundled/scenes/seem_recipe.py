@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar
 
-from segtune.trainers.bundled.recipes import from_preset, read_settings
+from segtune.train.recipe import RecipeKind
 from segtune.trainers.bundled.scenes.recipe import PRESETS, SceneRecipe
 
 
@@ -16,8 +14,6 @@ class SeemRecipe(SceneRecipe):
 
     The text tower and its tokenizer are those of `text`, frozen.
     """
-
-    example: ClassVar[str] = "recipes/zoo/seem.yaml"
 
     name: str = "seem-tiny"
     background: str = "background"
@@ -41,17 +37,11 @@ class SeemRecipe(SceneRecipe):
     prompts_per_image: int = 2
 
 
-def make_recipe(preset: str = "cpu", **settings: Any) -> SeemRecipe:
-    """Returns a preset with some settings replaced.
-
-    Example:
-        >>> make_recipe("large", seed=3).batch
-        96
-    """
-    return from_preset(SeemRecipe(), PRESETS, preset, settings)
-
-
-def read_recipe(path: Path | str) -> SeemRecipe:
-    """Returns the recipe in a YAML file: an optional `preset`, then the settings that differ."""
-    preset, settings = read_settings(path, example=SeemRecipe.example)
-    return make_recipe(preset, **settings)
+KIND = RecipeKind(
+    SeemRecipe,
+    "recipes/zoo/seem.yaml",
+    system="zoo/seem",
+    presets=PRESETS,
+    default="cpu",
+)
+make_recipe, read_recipe = KIND.make, KIND.read

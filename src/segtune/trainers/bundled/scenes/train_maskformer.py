@@ -10,7 +10,7 @@ queries have to read them. Classes tagged unseen are learned by none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -25,14 +25,10 @@ from segtune.backbones.maskformer.files import load_maskformer, save_maskformer
 from segtune.backbones.maskformer.model import MaskFormer, MaskFormerConfig
 from segtune.backbones.reading.key_tables import load_strictly
 from segtune.ops.set_loss import MASKFORMER, SetPrediction, set_loss
-from segtune.trainers.bundled.command import run_command
+from segtune.train.outcome import Outcome
 from segtune.trainers.bundled.scenes.batch import Batch
 from segtune.trainers.bundled.scenes.dense_words import pixel_loss, seen_classes
-from segtune.trainers.bundled.scenes.maskformer_recipe import (
-    MaskFormerRecipe,
-    make_recipe,
-    read_recipe,
-)
+from segtune.trainers.bundled.scenes.maskformer_recipe import KIND, MaskFormerRecipe
 from segtune.trainers.bundled.scenes.run import Trainee, by_kind, export_scenes, run_scenes
 from segtune.types import Dataset
 from segtune.vocabulary.embeddings import embed_vocabulary
@@ -51,6 +47,7 @@ class MaskFormerTrainee(Trainee):
     """
 
     words: Tensor
+    recipe: MaskFormerRecipe
     tables = ("query_position", "bias_table")  # one row per query, or per offset in a window
 
     def __init__(self, model: MaskFormer, words: Tensor, recipe: MaskFormerRecipe) -> None:
@@ -99,12 +96,19 @@ class MaskFormerTrainee(Trainee):
 
 def run(recipe: MaskFormerRecipe, **how: Any) -> Path:
     """Trains by a recipe and returns the model folder; `how` as in `run_scenes`."""
-    return run_scenes(recipe, make_trainee, **how)
+    return run_scenes(KIND, recipe, make_trainee, **how)
+
+
+def train_recipe(
+    path: Path, settings: Mapping[str, Any], *, out: Path, resume: bool = False
+) -> Outcome:
+    """Trains by a recipe file with some settings replaced, and returns what to say about it."""
+    return Outcome(f"wrote {run(KIND.read(path, overrides=settings), out=out, resume=resume)}")
 
 
 def export_run(out: Path, folder: Path) -> Path:
     """Exports the weights in the last checkpoint of a run, which may still be going on."""
-    return export_scenes(out, folder, make_recipe, make_trainee)
+    return export_scenes(KIND, make_trainee, out, folder)
 
 
 def make_trainee(recipe: MaskFormerRecipe, dataset: Dataset) -> tuple[MaskFormerTrainee, list[int]]:
@@ -137,20 +141,3 @@ def build_maskformer(recipe: MaskFormerRecipe, joint_width: int) -> MaskFormer:
         groups=recipe.groups,
     )
     return MaskFormer(config, name=recipe.name, dense_size=recipe.dense_size)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the training from the command line."""
-    run_command(
-        arguments,
-        module="segtune.trainers.bundled.scenes.train_maskformer",
-        description=__doc__,
-        example=MaskFormerRecipe.example,
-        read_recipe=read_recipe,
-        run=run,
-        export_run=export_run,
-    )
-
-
-if __name__ == "__main__":
-    main()

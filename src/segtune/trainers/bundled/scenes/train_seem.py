@@ -10,7 +10,7 @@ of clicks, where the query that answers best learns the mask and to be the one t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,12 +26,12 @@ from segtune.backbones.seem.model import Seem
 from segtune.backbones.seem.text import SeemTextConfig
 from segtune.ops.set_loss import SetLossConfig, SetPrediction, set_loss
 from segtune.systems.base import Words
-from segtune.trainers.bundled.command import run_command
+from segtune.train.outcome import Outcome
 from segtune.trainers.bundled.scenes.batch import Batch
 from segtune.trainers.bundled.scenes.dense_words import pixel_loss, seen_classes
 from segtune.trainers.bundled.scenes.run import Trainee, by_kind, export_scenes, run_scenes
 from segtune.trainers.bundled.scenes.seem_prompts import prompt_losses
-from segtune.trainers.bundled.scenes.seem_recipe import SeemRecipe, make_recipe, read_recipe
+from segtune.trainers.bundled.scenes.seem_recipe import KIND, SeemRecipe
 from segtune.types import Dataset, Vocabulary
 from segtune.vocabulary.embeddings import embed_vocabulary
 from segtune.vocabulary.templates import read_templates
@@ -46,6 +46,7 @@ class SeemTrainee(Trainee):
     """
 
     text: Tensor  # (K + 1, k), background last
+    recipe: SeemRecipe
     tables = ("query_content", "query_position", "level_embeds")  # one row per query or level
 
     def __init__(self, seem: Seem, words: Words, recipe: SeemRecipe) -> None:
@@ -93,12 +94,19 @@ class SeemTrainee(Trainee):
 
 def run(recipe: SeemRecipe, **how: Any) -> Path:
     """Trains by a recipe and returns the model folder; `how` as in `run_scenes`."""
-    return run_scenes(recipe, make_trainee, **how)
+    return run_scenes(KIND, recipe, make_trainee, **how)
+
+
+def train_recipe(
+    path: Path, settings: Mapping[str, Any], *, out: Path, resume: bool = False
+) -> Outcome:
+    """Trains by a recipe file with some settings replaced, and returns what to say about it."""
+    return Outcome(f"wrote {run(KIND.read(path, overrides=settings), out=out, resume=resume)}")
 
 
 def export_run(out: Path, folder: Path) -> Path:
     """Exports the weights in the last checkpoint of a run, which may still be going on."""
-    return export_scenes(out, folder, make_recipe, make_trainee)
+    return export_scenes(KIND, make_trainee, out, folder)
 
 
 def make_trainee(recipe: SeemRecipe, dataset: Dataset) -> tuple[SeemTrainee, list[int]]:
@@ -156,20 +164,3 @@ def build_seem(recipe: SeemRecipe, clip: ClipVit) -> Seem:
         seem.decoder.query_position.mul_(0.5)
         seem.decoder.level_embeds.mul_(0.1)
     return seem
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the training from the command line."""
-    run_command(
-        arguments,
-        module="segtune.trainers.bundled.scenes.train_seem",
-        description=__doc__,
-        example=SeemRecipe.example,
-        read_recipe=read_recipe,
-        run=run,
-        export_run=export_run,
-    )
-
-
-if __name__ == "__main__":
-    main()
