@@ -84,7 +84,9 @@ class Segmentation:
             format: another one of `segtune.export.sinks.SINKS`, such as "overlay" or "panoptic".
             image: (H, W, 3) uint8 RGB, which an overlay is drawn over.
         """
-        return resolve("segtune.export.save:save")(self, Path(path), format=format, image=image)
+        save = resolve("segtune.export.save:save")
+        written: Path = save(self, Path(path), format=format, image=image)
+        return written
 
     def to_supervision(self) -> Any:
         """Returns `supervision.Detections` of the segments, or of the classes of a label map."""
