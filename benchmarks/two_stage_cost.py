@@ -47,7 +47,7 @@ from two_stage_plain import (
 from segtune.backbones.clip.masked import region_embeds, shown_patches
 from segtune.ops.mask_labels import label_from_masks
 from segtune.ops.postprocess import semantic
-from segtune.types import MaskPrediction
+from segtune.types import MaskPrediction, SumAtResized
 from segtune.vocabulary.embeddings import embed_vocabulary
 from segtune.vocabulary.templates import read_templates
 
@@ -89,7 +89,7 @@ def calls_of(case: Case) -> dict[tuple[str, str], Callable[[], Any]]:
     generator = torch.Generator().manual_seed(1)
     scores = torch.rand(len(mask_logits), len(case.words.embeds), generator=generator) ** 4
     prediction = MaskPrediction(
-        case.geometry, mask_logits=mask_logits, class_scores=scores, sum_at="resized"
+        case.geometry, mask_logits=mask_logits, class_scores=scores, decision=SumAtResized()
     )
     templates = read_templates(case.templates)
     sentences = [templates.fill(name) for name in case.encoded.names]

@@ -11,7 +11,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from segtune.errors import SegtuneError
 from segtune.ops.mask_labels import class_probs, label_from_masks
 from segtune.ops.postprocess import instances, label_pixels, panoptic, semantic
-from segtune.types import IGNORE, Concept, Geometry, MaskPrediction, Vocabulary
+from segtune.types import (
+    IGNORE,
+    Concept,
+    Geometry,
+    MaskPrediction,
+    SumAtOriginal,
+    SumAtResized,
+    Vocabulary,
+)
 
 PADDED = Geometry(original_size=(45, 61), resized_size=(22, 31), input_size=(24, 32))
 SHRUNK = Geometry(original_size=(11, 15), resized_size=(22, 31), input_size=(24, 32))
@@ -31,7 +39,7 @@ def scored_masks(
         geometry,
         mask_logits=F.interpolate(coarse, (6, 8), mode="bicubic")[0],
         class_scores=torch.rand(queries, classes, generator=generator),
-        sum_at="resized",
+        decision=SumAtResized(),
     )
 
 
@@ -74,12 +82,12 @@ def test_chunks_never_change_a_label() -> None:
 def test_where_masks_are_summed_matters_and_class_scores_work_at_both() -> None:
     prediction = scored_masks()
     resized = semantic(prediction, words(40)).semantic
-    original = semantic(replace(prediction, sum_at="original"), words(40)).semantic
+    original = semantic(replace(prediction, decision=SumAtOriginal()), words(40)).semantic
     assert 0.9 < (resized == original).mean() < 1
     same = replace(prediction, geometry=SAME)
     np.testing.assert_array_equal(
         semantic(same, words(40)).semantic,
-        semantic(replace(same, sum_at="original"), words(40)).semantic,
+        semantic(replace(same, decision=SumAtOriginal()), words(40)).semantic,
     )
 
 
@@ -130,10 +138,10 @@ def test_masks_without_a_score_are_not_looked_at() -> None:
     assert torch.equal(zeros.class_ids, label_from_masks(fewer).class_ids)
 
 
-@pytest.mark.parametrize("sum_at", ["resized", "original"])
+@pytest.mark.parametrize("rule", [SumAtResized(), SumAtOriginal()])
 @pytest.mark.parametrize("seen", [(), (0, 7)])
-def test_pixels_that_no_mask_votes_for_have_no_class(sum_at, seen) -> None:
-    prediction = replace(scored_masks(), class_scores=torch.zeros(9, 40), sum_at=sum_at)
+def test_pixels_that_no_mask_votes_for_have_no_class(rule, seen) -> None:
+    prediction = replace(scored_masks(), class_scores=torch.zeros(9, 40), decision=rule)
     nothing = label_from_masks(prediction, seen_ids=seen)
     assert (nothing.class_ids == 40).all()
     assert not nothing.probs.any()
@@ -141,7 +149,7 @@ def test_pixels_that_no_mask_votes_for_have_no_class(sum_at, seen) -> None:
 
 
 def test_masks_can_be_cut_before_they_are_summed() -> None:
-    prediction = replace(scored_masks(SAME), mask_threshold=0.35)
+    prediction = replace(scored_masks(SAME), decision=SumAtResized(threshold=0.35))
     masks = F.interpolate(prediction.mask_logits[None], SAME.input_size, mode="bilinear")
     cut = (masks[0, :, :22, :31].sigmoid() > 0.35).float()
     maps = torch.einsum("qk,qhw->khw", prediction.class_scores, cut)
@@ -155,7 +163,7 @@ def test_no_masks_at_all() -> None:
         PADDED,
         mask_logits=torch.zeros(0, 6, 8),
         class_scores=torch.zeros(0, 3),
-        sum_at="resized",
+        decision=SumAtResized(),
     )
     assert label_pixels(prediction).class_ids.shape == (45, 61)
     assert not instances(prediction, words(3)).segments
@@ -167,7 +175,9 @@ def test_instances_and_panoptic_take_class_scores_as_they_are() -> None:
     logits[0, :, :4], logits[1, :, 4:] = 9.0, 9.0
     scores = torch.tensor([[0.9, 0.2, 0.0], [0.1, 0.3, 0.95]])
     geometry = Geometry((24, 32), (24, 32), (24, 32))
-    prediction = MaskPrediction(geometry, mask_logits=logits, class_scores=scores, sum_at="resized")
+    prediction = MaskPrediction(
+        geometry, mask_logits=logits, class_scores=scores, decision=SumAtResized()
+    )
     concepts = (Concept("a"), Concept("b"), Concept("c", kind="stuff"))
     found = instances(prediction, Vocabulary(concepts), top=3)
     assert [s.class_id for s in found.segments] == [2, 0, 1]
@@ -184,7 +194,7 @@ def test_answers_silence_scores() -> None:
     prediction = scored_masks(classes=3)
     answers = torch.ones(9, 3, dtype=torch.bool)
     answers[:, 1] = False
-    silenced = replace(prediction, answers=answers)
+    silenced = replace(prediction, decision=SumAtOriginal(answers=answers))
     assert not class_probs(silenced)[:, 1].any()
     assert not (semantic(silenced, words(3)).semantic == 1).any()
 

@@ -10,7 +10,15 @@ from torch.nn import functional as F
 from segtune.errors import SegtuneError
 from segtune.ops.postprocess import instances, label_pixels, panoptic, semantic
 from segtune.ops.resize import to_original
-from segtune.types import IGNORE, Concept, Geometry, MaskPrediction, Vocabulary
+from segtune.types import (
+    IGNORE,
+    Concept,
+    DecidePixels,
+    Geometry,
+    MaskPrediction,
+    SumAtOriginal,
+    Vocabulary,
+)
 
 PADDED = Geometry(original_size=(29, 41), resized_size=(22, 31), input_size=(24, 32))
 
@@ -41,7 +49,7 @@ def plain_resize(logits: torch.Tensor, geometry: Geometry) -> torch.Tensor:
 @pytest.mark.parametrize("seen", [(), (0, 2, 5), tuple(range(40))])
 def test_dense_equals_the_plain_way(pixel_scores: str, chunk: int, seen: tuple[int, ...]) -> None:
     logits = smooth(40)
-    prediction = MaskPrediction(PADDED, pixel_logits=logits, pixel_scores=pixel_scores)
+    prediction = MaskPrediction(PADDED, pixel_logits=logits, decision=DecidePixels(pixel_scores))
     full = plain_resize(logits.double(), PADDED)
     probs = full.sigmoid() if pixel_scores == "sigmoid" else full.softmax(0)
     shifted = probs.clone()
@@ -59,7 +67,7 @@ def test_dense_equals_the_plain_way(pixel_scores: str, chunk: int, seen: tuple[i
 @pytest.mark.parametrize("pixel_scores", ["sigmoid", "softmax"])
 def test_chunks_never_change_a_bit(pixel_scores: str) -> None:
     logits = smooth(30, seed=1)
-    prediction = MaskPrediction(PADDED, pixel_logits=logits, pixel_scores=pixel_scores)
+    prediction = MaskPrediction(PADDED, pixel_logits=logits, decision=DecidePixels(pixel_scores))
     one = label_pixels(prediction, seen_ids=(1, 4), chunk=30, with_probs=True)
     for chunk in (1, 7, 16):
         other = label_pixels(prediction, seen_ids=(1, 4), chunk=chunk, with_probs=True)
@@ -235,7 +243,7 @@ def test_panoptic_negatives_hide_what_they_win_and_nothing_confident_is_empty() 
 @pytest.mark.parametrize("task", [semantic, instances, panoptic])
 def test_masks_are_resized_as_the_prediction_says(task) -> None:
     given = mask_prediction()
-    smoothed = replace(given, mask_resize="bicubic")
+    smoothed = replace(given, decision=SumAtOriginal("bicubic"))
     at_original = to_original(given.mask_logits, PADDED, last_step="bicubic")
     size = PADDED.original_size
     expected = replace(given, geometry=Geometry(size, size, size), mask_logits=at_original)
@@ -259,12 +267,16 @@ def test_queries_answer_only_what_they_may(task) -> None:
     void = 1 - allowed.sum(1, keepdim=True)
     expected = replace(given, class_logits=torch.cat([allowed, void], 1).log())
     options = {"min_score": 0.1, "overlap": 0.1} if task is panoptic else {}
-    found = task(replace(given, answers=answers), words(12), **options)
+    found = task(replace(given, decision=SumAtOriginal(answers=answers)), words(12), **options)
     wanted = task(expected, words(12), **options)
     assert [s.class_id for s in found.segments] == [s.class_id for s in wanted.segments]
     if task is not instances:
         np.testing.assert_array_equal(found.semantic, wanted.semantic)
-    everything = task(replace(given, answers=torch.ones_like(answers)), words(12), **options)
+    everything = task(
+        replace(given, decision=SumAtOriginal(answers=torch.ones_like(answers))),
+        words(12),
+        **options,
+    )
     plain = task(given, words(12), **options)
     assert [s.class_id for s in everything.segments] == [s.class_id for s in plain.segments]
 
@@ -283,7 +295,9 @@ def test_answers_are_those_of_the_cpu(pixel_scores: str) -> None:
     for seen in ((), (0, 2, 5)):
         here, there = (
             semantic(
-                MaskPrediction(PADDED, pixel_logits=logits.to(place), pixel_scores=pixel_scores),
+                MaskPrediction(
+                    PADDED, pixel_logits=logits.to(place), decision=DecidePixels(pixel_scores)
+                ),
                 words(38),
                 seen_ids=seen,
                 num_negatives=2,

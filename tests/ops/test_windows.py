@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from segtune.errors import SegtuneError
 from segtune.ops.windows import merge_windows, windows
-from segtune.types import IGNORE, Geometry, MaskPrediction, Vocabulary
+from segtune.types import IGNORE, DecidePixels, Geometry, MaskPrediction, Vocabulary
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_merge_equals_the_plain_way(pixel_scores: str, size: tuple[int, int]) ->
         MaskPrediction(
             Geometry((y2 - y1, x2 - x1), (y2 - y1, x2 - x1), (16, 16)),
             pixel_logits=scores,
-            pixel_scores=pixel_scores,
+            decision=DecidePixels(pixel_scores),
         )
         for scores, (y1, x1, y2, x2) in zip(logits, boxes, strict=True)
     ]

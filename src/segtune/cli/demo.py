@@ -33,7 +33,8 @@ from segtune.eval.html import write_html
 from segtune.eval.report import Report, ReportRow
 from segtune.eval.retention import Retention
 from segtune.eval.run import evaluate
-from segtune.fewshot.fit import default_config, fit
+from segtune.fewshot.config import default_config
+from segtune.fewshot.fit import fit
 from segtune.predict.segmenter import Segmenter, load
 from segtune.prompts import Prompts
 from segtune.storage.files import atomic_write

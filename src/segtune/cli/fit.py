@@ -15,7 +15,8 @@ from segtune.cli.loading import file_size, open_labelled, open_model
 from segtune.cli.options.commands import RETENTION_IMAGES
 from segtune.cli.scoring import base_retention, print_retention, retention_values
 from segtune.errors import SegtuneError
-from segtune.fewshot.fit import FitConfig, default_config, fit
+from segtune.fewshot.config import FitConfig, default_config
+from segtune.fewshot.fit import fit
 from segtune.predict.segmenter import Segmenter
 from segtune.prompts import Prompts
 from segtune.storage.registry import resolve

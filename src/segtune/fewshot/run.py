@@ -20,7 +20,8 @@ from segtune.data.protocols import open_for
 from segtune.data.samples import Subset
 from segtune.errors import SegtuneError
 from segtune.eval.run import evaluate
-from segtune.fewshot.fit import FitConfig, fit
+from segtune.fewshot.config import FitConfig
+from segtune.fewshot.fit import fit
 from segtune.predict.segmenter import Segmenter, load
 from segtune.prompts import Prompts
 from segtune.storage.files import atomic_write

@@ -19,7 +19,7 @@ from torch import Tensor
 from segtune.errors import SegtuneError
 from segtune.ops.pixel_labels import PixelLabels, running_best
 from segtune.ops.resize import bilinear, to_original
-from segtune.types import MaskPrediction
+from segtune.types import MaskPrediction, SumAtOriginal, SumAtResized
 
 PIXELS_AT_A_TIME = 1 << 15
 """Pixels whose class scores are formed at once where sums are made at the original image; bounds
@@ -44,14 +44,13 @@ def label_from_masks(
         prediction: with `mask_logits` and one of `class_logits` and `class_scores`.
         seen_ids: classes whose sum is lowered by `seen_shift` at the original image, on top of
             what the prediction itself takes off.
-        chunk: classes that are summed at a time where `prediction.sum_at` is "resized".
+        chunk: classes that are summed at a time by `SumAtResized`.
     """
-    scores = class_probs(prediction)[:, :-1]
+    scores, rule = class_probs(prediction)[:, :-1], prediction.mask_rule
     shift = torch.zeros(scores.shape[1], device=scores.device)
     shift[[i for i in seen_ids if i < len(shift)]] = seen_shift
-    if prediction.class_shift is not None:
-        shift = shift + prediction.class_shift
-    if prediction.sum_at == "resized":
+    if isinstance(rule, SumAtResized):
+        shift = shift if rule.class_shift is None else shift + rule.class_shift
         ids, probs = _at_resized(prediction, scores, shift, chunk)
     else:
         ids, probs = _at_original(prediction, scores, shift)
@@ -95,8 +94,8 @@ def _at_resized(
 def masks_at_resized(prediction: MaskPrediction, queries: Tensor) -> Tensor:
     """Returns mask probabilities (q, h, w), 0..1, of some queries at the resized image.
 
-    Bilinear to the model input, padding cut off, sigmoid, and cut to 0 and 1 where the prediction
-    has a threshold.
+    Bilinear to the model input, padding cut off, sigmoid, and cut to 0 and 1 where the rule has a
+    threshold.
 
     Args:
         queries: (Q,) bool.
@@ -109,16 +108,17 @@ def masks_at_resized(prediction: MaskPrediction, queries: Tensor) -> Tensor:
         part = slice(start, start + MASKS_AT_A_TIME)
         planes = bilinear(logits[part].float(), prediction.geometry.input_size)
         torch.sigmoid(planes[:, :height, :width], out=probs[part])
-    threshold = prediction.mask_threshold
+    rule = prediction.mask_rule
+    threshold = rule.threshold if isinstance(rule, SumAtResized) else None
     return probs if threshold is None else (probs > threshold).float()
 
 
 def masks_at_original(prediction: MaskPrediction, queries: slice | list[int] | Tensor) -> Tensor:
     """Returns mask logits (q, H, W) of some queries on the original image."""
     assert prediction.mask_logits is not None
-    return to_original(
-        prediction.mask_logits[queries], prediction.geometry, last_step=prediction.mask_resize
-    )
+    rule = prediction.mask_rule
+    last_step = rule.resize if isinstance(rule, SumAtOriginal) else "bilinear"
+    return to_original(prediction.mask_logits[queries], prediction.geometry, last_step=last_step)
 
 
 def class_probs(prediction: MaskPrediction) -> Tensor:
@@ -130,17 +130,19 @@ def class_probs(prediction: MaskPrediction) -> Tensor:
     Raises:
         SegtuneError: the prediction scores pixels, not masks.
     """
+    rule = prediction.mask_rule
+    answers = rule.answers if isinstance(rule, SumAtOriginal) else None
     if prediction.class_scores is not None:
         scores = prediction.class_scores.float()
-        if prediction.answers is not None:
-            scores = scores * prediction.answers
+        if answers is not None:
+            scores = scores * answers
         return torch.cat([scores, scores.new_zeros(len(scores), 1)], 1)
     if prediction.class_logits is None:
         raise SegtuneError(
             "this model scores pixels, not masks; use semantic(..., with_segments=True)"
         )
     probs = prediction.class_logits.float().softmax(-1)
-    if prediction.answers is None:
+    if answers is None:
         return probs
-    allowed = probs[:, :-1] * prediction.answers
+    allowed = probs[:, :-1] * answers
     return torch.cat([allowed, 1 - allowed.sum(1, keepdim=True)], 1)

@@ -50,7 +50,7 @@ def label_from_pixels(
     other = sorted(set(every) - set(seen))
     if not (with_probs or (seen and other)):
         return PixelLabels(_best_logit(logits, list(every), geometry, chunk)[1], None)
-    softmax = prediction.pixel_scores == "softmax"
+    softmax = prediction.pixel_rule.scores == "softmax"
     resized = (to_original(part, geometry) for part in logits.split(chunk))
     normaliser = log_sum_exp(resized) if softmax else None
 

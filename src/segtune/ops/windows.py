@@ -75,7 +75,7 @@ def merge_windows(
     crops = [prediction.geometry.input_size for prediction in predictions]
     normalisers = [
         log_sum_exp(bilinear(part, crop) for part in scores.split(chunk))
-        if prediction.pixel_scores == "softmax"
+        if prediction.pixel_rule.scores == "softmax"
         else None
         for prediction, scores, crop in zip(predictions, logits, crops, strict=True)
     ]

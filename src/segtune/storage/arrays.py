@@ -34,7 +34,8 @@ def read_npy(path: Path | str, *, memory_map: bool = False) -> np.ndarray:
         head = file.read(MAX_HEADER)
     try:
         _check(head, path.stat().st_size)
-        return np.load(path, mmap_mode="r" if memory_map else None, allow_pickle=False)
+        array: np.ndarray = np.load(path, mmap_mode="r" if memory_map else None, allow_pickle=False)
+        return array
     except SegtuneError as error:
         raise DataError(f"{path} is not a whole .npy file: {error}") from None
     except (ValueError, EOFError, MemoryError):

@@ -66,12 +66,13 @@ def builtin(name: str, *, names: NameStyle = "synonyms") -> Vocabulary:
 @cache
 def _readable_names() -> dict[str, str]:
     file = resources.files("segtune.vocabulary").joinpath("readable_names.json")
-    return json.loads(file.read_text(encoding="utf-8"))
+    names: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
+    return names
 
 
 def describe(name: str) -> str:
     """Returns one sentence about the built-in vocabulary `name`."""
-    return _read(name)["about"]
+    return str(_read(name)["about"])
 
 
 @cache
@@ -86,7 +87,8 @@ def _read(name: str) -> dict[str, Any]:
     if name not in builtin_names():
         raise unknown_name(name, builtin_names(), what="built-in vocabulary")
     file = resources.files("segtune.vocabulary").joinpath("lists", f"{name}.json")
-    return json.loads(file.read_text(encoding="utf-8"))
+    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return content
 
 
 def _without_repeats(concepts: list[Concept]) -> list[Concept]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from segtune.errors import SegtuneError
 from segtune.types import Concept, Kind, Vocabulary
@@ -126,11 +126,11 @@ def _kind(entry: Mapping[str, Any]) -> Kind:
     if "isthing" in entry:
         return "thing" if entry["isthing"] else "stuff"
     kind = entry.get("kind", "thing")
-    if kind not in ("thing", "stuff"):
-        raise SegtuneError(
-            f"class {entry['name']!r} has the kind {kind!r}; expected 'thing' or 'stuff'"
-        )
-    return kind
+    if kind in ("thing", "stuff"):
+        return cast(Kind, kind)
+    raise SegtuneError(
+        f"class {entry['name']!r} has the kind {kind!r}; expected 'thing' or 'stuff'"
+    )
 
 
 def _color(entry: Mapping[str, Any]) -> tuple[int, int, int] | None:

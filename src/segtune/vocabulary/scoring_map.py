@@ -119,7 +119,8 @@ class ScoringMap:
             [[1, 0, -1]]
         """
         table = np.array([*self.class_ids, IGNORE], np.int32)  # the last place is that of IGNORE
-        return table[semantic]
+        counted: np.ndarray = table[semantic]
+        return counted
 
     def of_answer(self, answer: Segmentation) -> Segmentation:
         """Returns an answer over the words as one over the scored classes.

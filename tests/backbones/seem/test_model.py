@@ -24,7 +24,7 @@ from segtune.backbones.seem.model import TINY, Seem, random_seem
 from segtune.errors import SegtuneError, WeightsError
 from segtune.ops.postprocess import instances, panoptic, semantic
 from segtune.ops.resize import to_original
-from segtune.types import Concept, Geometry, MaskPrediction, Vocabulary
+from segtune.types import Concept, Geometry, MaskPrediction, SumAtOriginal, Vocabulary
 from tests.conftest import LetterTokenizer
 from tests.goldens import Golden, close, goldens
 
@@ -65,7 +65,7 @@ def predictions(golden: Golden) -> list[MaskPrediction]:
             Geometry(tuple(given["original_sizes"][i].tolist()), sizes[i], padded),
             mask_logits=answers.mask_logits[i],
             class_logits=answers.class_logits[i],
-            mask_resize=seem.mask_resize,
+            decision=SumAtOriginal(seem.mask_resize),
         )
         for i in range(len(images))
     ]
@@ -96,7 +96,7 @@ def test_semantic_answers_are_the_official_ones():
         for i, prediction in enumerate(predictions(golden)):
             expected = golden[f"out/sem_seg{i}"]  # in half precision
             masks = to_original(
-                prediction.mask_logits, prediction.geometry, last_step=prediction.mask_resize
+                prediction.mask_logits, prediction.geometry, last_step=prediction.mask_rule.resize
             )
             class_probs = prediction.class_logits.softmax(-1)[:, :-1]
             scores = torch.einsum("qk,qhw->khw", class_probs, masks.sigmoid())

@@ -106,7 +106,7 @@ def zegformer_pair(golden):
 def maps_at_original(prediction):
     """The score maps (K, H, W) that are compared at the original image."""
     maps = bilinear(maps_of(prediction), prediction.geometry.original_size)
-    shift = prediction.class_shift
+    shift = prediction.mask_rule.class_shift
     return maps if shift is None else maps - shift[:, None, None]
 
 

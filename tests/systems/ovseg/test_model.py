@@ -211,7 +211,7 @@ def test_zegformer_lowers_the_maps_of_seen_classes(tiny_pair, words, pixels):
         (prediction,) = system.predict(
             system.encode(pixels), words, [Geometry((64, 96), (64, 96), (64, 96))]
         )
-    assert prediction.class_shift.tolist() == [0.25, 0, 0.25, 0]
+    assert prediction.mask_rule.class_shift.tolist() == [0.25, 0, 0.25, 0]
 
 
 def test_regions_have_sentences_of_their_own(tiny_pair, words):

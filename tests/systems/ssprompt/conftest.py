@@ -124,8 +124,8 @@ def same(first: list[MaskPrediction], second: list[MaskPrediction]) -> bool:
     return all(
         torch.equal(a.mask_logits, b.mask_logits)
         and torch.equal(a.class_logits, b.class_logits)
-        and a.answers is None
-        and b.answers is None
+        and a.mask_rule.answers is None
+        and b.mask_rule.answers is None
         for a, b in zip(first, second, strict=True)
     )
 

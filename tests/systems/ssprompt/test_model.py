@@ -307,7 +307,7 @@ def test_any_image_size(seem, words, geometries, name, size):
         assert prediction.mask_logits.shape == (queries, size[0] // 4, size[1] // 4)
         assert prediction.class_logits.shape == (queries, 3 + 1)
         assert prediction.class_logits.isfinite().all()
-        assert prediction.mask_resize == "bicubic"
+        assert prediction.mask_rule.resize == "bicubic"
 
 
 @pytest.mark.parametrize("name", LEARNING)

@@ -99,8 +99,10 @@ def test_exact_with_mixed_words_keeps_both_kinds_of_answers(
             each = getattr(found, name)
             assert torch.equal(each[:count], getattr(learned, name))
             assert torch.equal(each[count:], getattr(default, name))
-        assert found.answers[:count].tolist() == [[False, True, True, True, False]] * count
-        assert torch.equal(~found.answers[:1], found.answers[-1:])
+        assert (
+            found.mask_rule.answers[:count].tolist() == [[False, True, True, True, False]] * count
+        )
+        assert torch.equal(~found.mask_rule.answers[:1], found.mask_rule.answers[-1:])
         before = [s for s in instances(default, vocabulary).segments if s.class_id in outside]
         after = instances(found, vocabulary).segments
         after = [s for s in after if s.class_id in outside and s.score > 0]

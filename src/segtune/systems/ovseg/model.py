@@ -34,7 +34,7 @@ from segtune.systems.ovseg.loss import region_loss
 from segtune.systems.ovseg.prompts import LearnedWords, MaskPrompts
 from segtune.systems.ovseg.regions import Looked, RegionReader
 from segtune.systems.ovseg.rows import RowReader, Rows
-from segtune.types import Features, Geometry, MaskPrediction
+from segtune.types import Features, Geometry, MaskPrediction, SumAtResized
 
 
 class PromptedTwoStage(System):
@@ -158,15 +158,9 @@ class PromptedTwoStage(System):
         shift = None
         if self.config.gamma and (seen := self.rows.seen(words)) is not None:
             shift = self.config.gamma * seen
+        rule = SumAtResized(self.config.threshold if best_only else None, shift)
         return [
-            MaskPrediction(
-                geometry,
-                mask_logits=logits,
-                class_scores=each,
-                class_shift=shift,
-                mask_threshold=self.config.threshold if best_only else None,
-                sum_at="resized",
-            )
+            MaskPrediction(geometry, mask_logits=logits, class_scores=each, decision=rule)
             for geometry, logits, each in zip(
                 geometries, features.tensors["mask_logits"], scores, strict=True
             )

@@ -21,7 +21,7 @@ from segtune.systems.rpn.config import RPNConfig
 from segtune.systems.rpn.encoder import Encoded, PromptedEncoder, as_picture
 from segtune.systems.rpn.loss import sigmoid_loss, softmax_loss
 from segtune.systems.rpn.prompts import LearnedPrompts
-from segtune.types import Features, Geometry, MaskPrediction
+from segtune.types import DecidePixels, Features, Geometry, MaskPrediction
 
 
 class PromptedClip(System):
@@ -94,9 +94,9 @@ class PromptedClip(System):
         self, features: Features, words: Words, geometries: Sequence[Geometry]
     ) -> list[MaskPrediction]:
         """Returns dense predictions, one per image."""
-        logits = self(features, words)
+        logits, rule = self(features, words), DecidePixels(self.config.loss)
         return [
-            MaskPrediction(geometry, pixel_logits=picture, pixel_scores=self.config.loss)
+            MaskPrediction(geometry, pixel_logits=picture, decision=rule)
             for picture, geometry in zip(logits, geometries, strict=True)
         ]
 

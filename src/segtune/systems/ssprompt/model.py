@@ -31,7 +31,7 @@ from segtune.systems.ssprompt.prompts import (
     SpatialPrompt,
     rate_groups,
 )
-from segtune.types import Features, Geometry, MaskPrediction
+from segtune.types import Features, Geometry, MaskPrediction, SumAtOriginal
 
 
 @dataclass(frozen=True)
@@ -237,8 +237,7 @@ class PromptedSeem(System):
                 geometry,
                 mask_logits=masks[i],
                 class_logits=class_logits[i],
-                answers=allowed,
-                mask_resize=self.backbone.mask_resize,
+                decision=SumAtOriginal(self.backbone.mask_resize, allowed),
             )
             for i, geometry in enumerate(geometries)
         ]

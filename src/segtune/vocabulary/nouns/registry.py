@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
-from segtune.errors import SegtuneError
+from segtune.errors import SegtuneError, unknown_name
 from segtune.types import Vocabulary
-from segtune.vocabulary.builtin import unknown_name
 from segtune.vocabulary.nouns.base import NounExtractor
 
 DEFAULT_NOUNS = "lexicon"
