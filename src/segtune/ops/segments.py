@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from scipy import ndimage
 
@@ -65,3 +67,18 @@ def segments_from_semantic(
             box = (cols.start, rows.start, cols.stop, rows.stop)
             segments.append(Segment(class_id, score, box, crop))
     return tuple(segments)
+
+
+def distinct_regions(segments: Iterable[Segment]) -> tuple[Segment, ...]:
+    """Returns every region once, whatever names it was given: as its best score has it, best first.
+
+    Example:
+        >>> mask = np.ones((2, 2), dtype=bool)
+        >>> found = [Segment(0, 0.3, (0, 0, 2, 2), mask), Segment(1, 0.6, (0, 0, 2, 2), mask)]
+        >>> [(segment.class_id, segment.score) for segment in distinct_regions(found)]
+        [(1, 0.6)]
+    """
+    best: dict[tuple[object, bytes], Segment] = {}
+    for segment in sorted(segments, key=lambda segment: -segment.score):
+        best.setdefault((segment.box_px, np.packbits(segment.mask).tobytes()), segment)
+    return tuple(best.values())
