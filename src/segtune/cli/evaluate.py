@@ -46,7 +46,10 @@ def run(options: Namespace) -> int:
             "choose another --task"
         )
     if options.min_score is not None and not task.takes_min_score:
-        raise SegtuneError("--min-score is about segments; add --task instance or panoptic")
+        *names, last = (name for name, other in JUDGES.items() if other.takes_min_score)
+        raise SegtuneError(
+            f"--min-score is about segments; add --task {', '.join(names)} or {last}"
+        )
     prompts = open_prompts(options)
     protocol = None if options.protocol is None else find_protocol(options.protocol)
     dataset = _dataset(options, protocol)

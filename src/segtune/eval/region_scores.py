@@ -20,7 +20,8 @@ class RegionScores:
         everything: all objects are to be found.
         others_dropped: group -> its objects are to be found, the others are not annotated. There
             is no precision: regions on the others would count as errors.
-        others_out: group -> regions that match the others leave the list before the limit applies.
+        others_out: group -> regions that match the others leave the list before the limit applies;
+            its own last limit is the length of that list.
     """
 
     everything: InstanceScores
@@ -32,16 +33,15 @@ class RegionScores:
 
         "AR@10(unseen)" drops the other objects, "AR@10(unseen, others out)" takes them out.
         """
-        whole = self.everything.summary()
-        main = f"AR@{self.everything.limits[-1]}"
-        row = {main: whole[main]} | whole
+        whole, limits = self.everything.summary(), self.everything.limits[::-1]
+        row = {f"AR@{limits[0]}": whole[f"AR@{limits[0]}"]} | whole
         for name, scores in self.others_dropped.items():
-            for limit in scores.limits[::-1]:
+            for limit in limits:
                 row[f"AR@{limit}({name})"] = scores.average_recall(limit=limit)
         for name, scores in self.others_out.items():
-            for limit in scores.limits[::-1]:
+            for limit in limits:
                 row[f"AR@{limit}({name}, others out)"] = scores.average_recall(limit=limit)
-            row[f"AP({name}, others out)"] = scores.average_precision()
+            row[f"AP({name}, others out)"] = scores.average_precision(limit=limits[0])
         return row
 
     def per_class(self) -> dict[str, np.ndarray]:

@@ -70,7 +70,9 @@ def segments_from_semantic(
 
 
 def distinct_regions(segments: Iterable[Segment]) -> tuple[Segment, ...]:
-    """Returns every region once, whatever names it was given: as its best score has it, best first.
+    """Returns a region that was given several names once, as its best score has it; best first.
+
+    A region that was given twice under one name stays twice, as an error of its model.
 
     Example:
         >>> mask = np.ones((2, 2), dtype=bool)
@@ -78,7 +80,13 @@ def distinct_regions(segments: Iterable[Segment]) -> tuple[Segment, ...]:
         >>> [(segment.class_id, segment.score) for segment in distinct_regions(found)]
         [(1, 0.6)]
     """
-    best: dict[tuple[object, bytes], Segment] = {}
+    kept: list[Segment] = []
+    times: dict[tuple[object, ...], int] = {}
     for segment in sorted(segments, key=lambda segment: -segment.score):
-        best.setdefault((segment.box_px, np.packbits(segment.mask).tobytes()), segment)
-    return tuple(best.values())
+        region = (segment.box_px, np.packbits(segment.mask).tobytes())
+        named = (*region, segment.class_id)
+        times[named] = times.get(named, 0) + 1
+        if times[named] > times.get(region, 0):
+            times[region] = times[named]
+            kept.append(segment)
+    return tuple(kept)

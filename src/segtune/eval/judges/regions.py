@@ -20,6 +20,8 @@ from segtune.types import IGNORE, Sample, Segmentation, Vocabulary
 
 LIMITS = (1, 10, 100)
 """Regions per image."""
+IN_LIST = 1000
+"""Regions per image among which those on other objects are looked for, as published."""
 THING = Vocabulary.of("thing")
 """What pictures call everything."""
 
@@ -94,7 +96,7 @@ class ClassAgnosticJudge(RegionJudge):
             },
             {
                 name: total.class_agnostic(
-                    limits=LIMITS, areas=ONE_AREA, only=ids, others="take out"
+                    limits=(*LIMITS, IN_LIST), areas=ONE_AREA, only=ids, others="take out"
                 )
                 for name, ids in groups.items()
             },
