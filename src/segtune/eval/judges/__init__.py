@@ -117,7 +117,7 @@ JUDGES: Registry[JudgeSpec] = Registry(
             "with others out, they leave the ranking before its best are taken.",
             needs=("objects",),
             asks="instance",
-            headline=("AR@100", "AR@10", "AP", "AP50", "AP75", "ARs@100", "ARm@100", "ARl@100"),
+            headline=("AR@100", "AR@10", "AP", "AP50", "AP75"),
             class_columns=(),
             judge="segtune.eval.judges.regions:ClassAgnosticJudge",
         ),
