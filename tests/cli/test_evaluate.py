@@ -59,6 +59,8 @@ def test_seen_and_unseen_columns(run: Run, model_folder: str) -> None:
         ("instance", ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR@100")),
         ("panoptic", ("PQ", "SQ", "RQ", "PQth", "SQth", "RQth", "PQst", "SQst", "RQst")),
         ("promptable", ("1-click IoU", "1-box IoU")),
+        ("open-world", ("AR@100", "AR@10", "ARs@100", "AR@100(seen)")),
+        ("class-agnostic", ("AR@100", "AP", "AR@100(seen)", "AR@100(seen, others out)")),
     ],
 )
 def test_other_tasks(run: Run, seem_folder: str, task: str, columns: tuple[str, ...]) -> None:
@@ -76,7 +78,8 @@ def test_other_tasks(run: Run, seem_folder: str, task: str, columns: tuple[str, 
     if task == "panoptic":
         assert report["rows"][0]["summary"]["PQst"] is not None
     with Path("r/r.csv").open() as file:
-        assert f"zero-shot {columns[0]}" in next(csv.reader(file))
+        has_column = f"zero-shot {columns[0]}" in next(csv.reader(file))
+    assert has_column == (task != "class-agnostic")
     assert Path("r/r.html").read_text().count("<figure>") == 2 * 3
 
 
@@ -164,8 +167,10 @@ def test_joined_names_must_fit_the_model(run: Run, datasets: Path, model_folder:
         (("--task", "instance"), "has no instance masks, which task instance needs"),
         (("--task", "panoptic"), "has no instance masks, which task panoptic needs"),
         (("--task", "promptable"), "has no instance masks, which task promptable needs"),
+        (("--task", "open-world"), "has no instance masks, which task open-world needs"),
         (("--task", "promptable", "--prompts", "p"), "leave --prompts out"),
-        (("--min-score", "0.5"), "add --task instance or panoptic"),
+        (("--min-score", "0.5"), "add --task instance, panoptic, open-world or class-agnostic"),
+        (("--task", "promptable", "--min-score", "0.5"), "add --task instance, panoptic"),
         (("--task", "boxes"), "invalid choice"),
     ],
 )

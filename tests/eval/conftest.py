@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from segtune.eval.evaluate import evaluate_semantic
+from segtune.eval.judging import ScoredModel, judge
 from segtune.eval.report import Report, ReportRow
 from segtune.eval.result import EvaluationProtocol
 from segtune.eval.retention import Retention
@@ -12,9 +12,15 @@ from tests.eval.worlds import Tiny, perfect, wrong_by_index
 @pytest.fixture(scope="module")
 def report() -> Report:
     """A report of two rows with pictures, retention, notes and a command."""
-    before = evaluate_semantic(wrong_by_index, Tiny(), examples=2)
+    before = judge("semantic", ScoredModel(in_words=wrong_by_index), Tiny(), examples=2)
     protocol = EvaluationProtocol(shots=4, seeds=(1,), weights="tiny <1>", extra={"shift": 0.1})
-    after = evaluate_semantic(perfect, Tiny(), examples=before.example_ids, protocol=protocol)
+    after = judge(
+        "semantic",
+        ScoredModel(in_words=perfect),
+        Tiny(),
+        examples=before.example_ids,
+        protocol=protocol,
+    )
     return Report(
         [ReportRow("zero-shot", before), ReportRow("4 shots", after)],
         retention=Retention(before.scores, after.scores),

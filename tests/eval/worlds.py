@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from segtune.types import IGNORE, Concept, Sample, Segmentation, Vocabulary
+from segtune.data.regions import objects_for
+from segtune.data.samples import Subset, as_segmentation
+from segtune.data.synthetic import SyntheticDataset
+from segtune.eval.judging import ScoredModel
+from segtune.types import IGNORE, Concept, Dataset, Sample, Segmentation, Task, Vocabulary
 
 VOCABULARY = Vocabulary(
     (
@@ -52,3 +58,34 @@ def wrong_by_index(sample: Sample) -> Segmentation:
 def perfect(sample: Sample) -> Segmentation:
     """Answers with the truth."""
     return Segmentation(sample.semantic.shape, VOCABULARY, semantic=sample.semantic)
+
+
+SCENES = SyntheticDataset("base", "val", size=(64, 80), length=5)
+"""Things on stuff, with instances; all in one map."""
+
+
+def truth_of(task: Task, sample: Sample) -> Segmentation:
+    """Returns the true segments of a scene as an answer."""
+    listed = objects_for(task, sample, SCENES.vocabulary)
+    return replace(as_segmentation(listed, SCENES.vocabulary), semantic=None)
+
+
+def all_but_one(task: Task) -> ScoredModel:
+    """Answers with the truth, without the first segment in odd images."""
+
+    def in_words(sample: Sample) -> Segmentation:
+        truth = truth_of(task, sample)
+        return replace(truth, segments=truth.segments[int(sample.id[-1]) % 2 :])
+
+    return ScoredModel(in_words=in_words)
+
+
+class Changed(Subset):
+    """The first samples of a data set with some fields replaced."""
+
+    def __init__(self, dataset: Dataset, indices: Sequence[int], **changes: Any) -> None:
+        super().__init__(dataset, indices)
+        self.changes = changes
+
+    def __getitem__(self, index: int) -> Sample:
+        return replace(super().__getitem__(index), **self.changes)

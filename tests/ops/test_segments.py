@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from segtune.errors import SegtuneError
-from segtune.ops.segments import crop_segment, segments_from_semantic
+from segtune.ops.segments import crop_segment, distinct_regions, segments_from_semantic
 from segtune.types import IGNORE, Concept, Vocabulary
 
 VOCABULARY = Vocabulary((Concept("car"), Concept("sky", kind="stuff")))
@@ -56,3 +56,23 @@ def test_empty_maps_and_masks() -> None:
     segment = crop_segment(np.zeros((3, 4), dtype=bool), 0, 0.5)
     assert segment.box_px == (0, 0, 0, 0)
     assert segment.full_mask((3, 4)).sum() == 0
+
+
+def test_a_region_of_several_names_is_one_region() -> None:
+    left, right = np.array([[True, False]]), np.array([[False, True]])
+    found = [
+        crop_segment(left, 0, 0.2),
+        crop_segment(left, 1, 0.9),
+        crop_segment(right, 0, 0.5),
+        crop_segment(right, 0, 0.4),
+        crop_segment(right, 1, 0.3),
+        crop_segment(left | right, 0, 0.1),
+    ]
+    kept = distinct_regions(found)
+    assert [(segment.class_id, segment.score) for segment in kept] == [
+        (1, 0.9),
+        (0, 0.5),
+        (0, 0.4),
+        (0, 0.1),
+    ]
+    assert distinct_regions([]) == ()

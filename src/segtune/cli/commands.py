@@ -57,6 +57,7 @@ COMMANDS = {
             "segtune evaluate datasets --protocol A-847 --names joined --templates vild",
             "segtune evaluate VOC2012 --protocol voc15-5 --json voc.json",
             "segtune evaluate COCO --task instance --model M --csv classes.csv",
+            "segtune evaluate synthetic:longtail --task open-world",
         ),
     ),
     "train": Command(

@@ -19,8 +19,9 @@ from segtune.data.formats import read_vocabulary
 from segtune.data.protocols import layout_for, open_for, with_protocol
 from segtune.errors import SegtuneError
 from segtune.eval.html import write_html
+from segtune.eval.judges import JUDGES
 from segtune.eval.report import Report, ReportRow, write_csv, write_json
-from segtune.eval.result import EvaluatedTask, EvaluationResult
+from segtune.eval.result import EvaluationResult
 from segtune.eval.run import evaluate
 from segtune.prompts import Prompts
 from segtune.types import Dataset
@@ -38,14 +39,17 @@ def run(options: Namespace) -> int:
     """Scores the model, and the prompts where given, and writes the reports asked for."""
     if options.retention and options.prompts is None:
         raise SegtuneError("--retention compares before and after a fit; add --prompts FILE")
-    task: EvaluatedTask = options.task
-    if task == "promptable" and options.prompts is not None:
+    task = JUDGES.find(options.task)
+    if options.prompts is not None and not task.takes_prompts:
         raise SegtuneError(
             "clicks and boxes are answered by the frozen model alone; leave --prompts out, or "
             "choose another --task"
         )
-    if task not in ("instance", "panoptic") and options.min_score is not None:
-        raise SegtuneError("--min-score is about segments; add --task instance or panoptic")
+    if options.min_score is not None and not task.takes_min_score:
+        *names, last = (name for name, other in JUDGES.items() if other.takes_min_score)
+        raise SegtuneError(
+            f"--min-score is about segments; add --task {', '.join(names)} or {last}"
+        )
     prompts = open_prompts(options)
     protocol = None if options.protocol is None else find_protocol(options.protocol)
     dataset = _dataset(options, protocol)
@@ -58,7 +62,7 @@ def run(options: Namespace) -> int:
     zero_shot = evaluate(
         model,
         dataset,
-        task=task,
+        task=task.name,
         system=system if prompts is None else None,
         resolution=resolution,
         min_score=options.min_score,
@@ -70,7 +74,7 @@ def run(options: Namespace) -> int:
         fitted = evaluate(
             model,
             dataset,
-            task=task,
+            task=task.name,
             prompts=prompts,
             system=system,
             resolution=resolution,

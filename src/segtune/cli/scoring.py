@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from segtune.cli.loading import first, preferred_split
 from segtune.cli.tables import percent, print_table, signed
 from segtune.data.formats import open_dataset
-from segtune.eval.promptable import BOX, CLICK
+from segtune.eval.judges import JUDGES
 from segtune.eval.report import ReportRow
-from segtune.eval.result import EvaluatedTask
 from segtune.eval.retention import Retention
 from segtune.eval.run import evaluate
 from segtune.eval.semantic import SemanticScores
 from segtune.predict.segmenter import Segmenter
 from segtune.prompts import Prompts
 
-SCORES = ("pAcc", "mIoU", "mIoU(S)", "mIoU(U)", "hIoU")
-SCORES_OF_TASK: Mapping[EvaluatedTask, tuple[str, ...]] = {
-    "semantic": SCORES,
-    "instance": ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR@100"),
-    "panoptic": ("PQ", "SQ", "RQ", "PQth", "SQth", "RQth", "PQst", "SQst", "RQst"),
-    "promptable": (f"{CLICK} IoU", f"{BOX} IoU"),
-}
-"""Headline numbers in the terminal; reports have more."""
 CLASSES_SHOWN = 5
 
 
@@ -79,7 +70,7 @@ def summary_values(summary: dict[str, float]) -> dict[str, float | None]:
 def print_scores(rows: Sequence[ReportRow], *, title: str) -> None:
     """Prints one line per model or setting, and the classes at both ends of the last one."""
     summaries = [row.result.scores.summary() for row in rows]
-    headline = SCORES_OF_TASK[rows[0].result.task]
+    headline = JUDGES.find(rows[0].result.task).headline
     # Groups, such as "AP(unseen)", depend on the data.
     grouped = [name for name in summaries[0] if name.startswith(f"{headline[0]}(")]
     shown = [name for name in (*headline, *grouped) if any(name in row for row in summaries)]
@@ -94,9 +85,10 @@ def print_scores(rows: Sequence[ReportRow], *, title: str) -> None:
 def print_classes(rows: Sequence[ReportRow]) -> None:
     """Prints the main score of the best and worst classes by the last row, a column per row."""
     names = rows[-1].result.vocabulary.names
-    score = next(iter(rows[-1].result.class_columns), None)
-    if score is None:
+    columns_of_task = JUDGES.find(rows[-1].result.task).class_columns
+    if not columns_of_task:
         return
+    score = columns_of_task[0]
     columns = [row.result.class_columns[score] for row in rows]
     known = [i for i in range(len(names)) if not math.isnan(columns[-1][i])]
     ranked = sorted(known, key=lambda i: -columns[-1][i])
@@ -113,7 +105,7 @@ def print_retention(retention: Retention, *, data: str, images: int) -> None:
     before, after = retention.before.summary(), retention.after.summary()
     lines = [
         (name, percent(before[name]), percent(after[name]), signed(after[name] - before[name]))
-        for name in SCORES
+        for name in JUDGES["semantic"].headline
         if name in before
     ]
     title = f"retention: {data}, val, {images} images"

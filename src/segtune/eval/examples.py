@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
 
 from segtune.errors import SegtuneError
 from segtune.eval.result import Example
+from segtune.ops.segments import crop_segment
 from segtune.types import Dataset, Sample, Segmentation
 
 Size = tuple[int, int]
@@ -54,14 +56,12 @@ def collect(
     ranks: Mapping[str, str],
     image_scores: Mapping[str, float],
     *,
-    reduce: Callable[[Segmentation, Size], Segmentation],
     side: int,
 ) -> tuple[Example, ...]:
     """Returns the samples named by `ranks`, at most `side` pixels long.
 
     Args:
         pictures: asks the model a second time, so that memory stays bounded during the first.
-        reduce: brings a segmentation to (height, width).
     """
     index_of = {dataset.sample_id(index): index for index in range(len(dataset))}
     examples = []
@@ -79,10 +79,27 @@ def collect(
             Example(
                 sample_id=sample_id,
                 image=np.asarray(small),
-                truth=reduce(truth, size),
-                prediction=reduce(answer, size),
+                truth=reduced(truth, size),
+                prediction=reduced(answer, size),
                 score=image_scores[sample_id],
                 rank=rank,
             )
         )
     return tuple(examples)
+
+
+def reduced(answer: Segmentation, size: Size) -> Segmentation:
+    """Returns an answer at (height, width) `size`, nearest neighbour.
+
+    Segments that vanish are left out.
+    """
+    rows = np.arange(size[0]) * answer.size[0] // size[0]
+    columns = np.arange(size[1]) * answer.size[1] // size[1]
+    places = np.ix_(rows, columns)
+    segments = []
+    for segment in answer.segments:
+        mask = segment.full_mask(answer.size)[places]
+        if mask.any():
+            segments.append(crop_segment(mask, segment.class_id, segment.score))
+    semantic = None if answer.semantic is None else answer.semantic[places]
+    return replace(answer, size=size, semantic=semantic, segments=tuple(segments))

@@ -19,6 +19,7 @@ from segtune.eval.html_parts import (
     section,
     signed_change,
 )
+from segtune.eval.judges import JUDGES
 from segtune.eval.report import Report, ReportRow
 from segtune.eval.result import Example
 from segtune.eval.retention import Retention
@@ -26,14 +27,6 @@ from segtune.storage.files import atomic_write
 from segtune.viz.overlay import draw_overlay, legend_chips
 
 _NUM_TONES = 6
-_LEADS = {
-    "semantic": "Percent, over all labelled pixels of the split.",
-    "instance": "Percent, by COCO's protocol, over all annotated things of the split. S, m and l "
-    "are small, medium and large objects.",
-    "panoptic": "Percent, over all annotated segments of the split; th are things, st is stuff.",
-    "promptable": "Percent, the mean overlap of the answer to one click or one box per object.",
-}
-"""What the headline numbers of a task are, in one sentence."""
 _FIELDS = {
     "dataset": "Data set",
     "split": "Split",
@@ -117,7 +110,7 @@ def _scores(report: Report) -> str:
             cells.append(f'<td class="{kind}">{text}</td>')
         lines.append(f'<tr class="tone-{i % _NUM_TONES}">{"".join(cells)}</tr>')
     heads = "".join(f'<th class="number">{escape(metric)}</th>' for metric in metrics)
-    lead = _LEADS[report.rows[0].result.task]
+    lead = JUDGES.find(report.rows[0].result.task).lead
     if len(report.rows) > 1:
         lead += f" Changes are against {report.rows[0].name}."
     return section(
@@ -195,6 +188,8 @@ def _pictures(report: Report) -> str:
 
 def _classes(report: Report) -> str:
     """Bars of the first per-class score of every row."""
+    if not report.columns():
+        return ""
     score = report.columns()[0][1]
     legend = "".join(
         f'<span class="tone-{i % _NUM_TONES}"><span class="dot"></span>{escape(row.name)}</span>'

@@ -75,13 +75,17 @@ class InstanceScores:
             row |= {f"AP{round(100 * iou)}": self.average_precision(iou=iou) for iou in self._known}
             for area in self.areas[1:]:
                 row[f"AP{area[0]}"] = self.average_precision(area=area)
-        row |= {f"AR@{limit}": self.average_recall(limit=limit) for limit in self.limits}
+        # Where recall is all there is, the largest limit is the headline.
+        limits = self.limits if self.precision is not None else self.limits[::-1]
+        row |= {f"AR@{limit}": self.average_recall(limit=limit) for limit in limits}
         for area in self.areas[1:]:
             row[f"AR{area[0]}@{self.limits[-1]}"] = self.average_recall(area=area)
         for name, ids in self.groups.items():
             if self.precision is not None:
                 row[f"AP({name})"] = self.average_precision(class_ids=ids)
-            row[f"AR@{self.limits[-1]}({name})"] = self.average_recall(class_ids=ids)
+                limits = self.limits[-1:]
+            for limit in limits:
+                row[f"AR@{limit}({name})"] = self.average_recall(limit=limit, class_ids=ids)
         return row
 
     def per_class(self) -> dict[str, np.ndarray]:

@@ -1,15 +1,8 @@
-"""Average precision and recall of scored regions, by COCO's protocol and its open-world relatives.
+"""Average precision and recall of scored regions, image by image.
 
-Images are given one at a time. Of each only a short table is kept: scores, classes, areas, and the
-pairs of predictions and objects that overlap enough to match. Every protocol is read from that one
-table at the end, for any limits and area ranges:
-
-- `InstanceEvaluator.result`: COCO's, per class (mask or box overlap, crowds, areas);
-- `class_agnostic`: the same without classes, over all objects or over those of a group, where the
-  other objects are dropped, or take the predictions that match them out of the list (the
-  cross-category protocol of Kim et al., Learning Open-World Object Proposals, RA-L 2022);
-- `open_world`: LVIS-OW (SegPrompt, ICCV 2023): the objects of one class at a time against the best
-  predictions of any class, averaged over the classes of a group.
+Of each image only a short table is kept: scores, classes, areas, and the pairs of predictions and
+objects that overlap enough to match. Every protocol (`segtune.eval.instance_protocols`) is read
+from that one table at the end, for any limits and area ranges.
 
 Numbers equal those of pycocotools exactly, with NaN in place of its -1. Two differences: the size
 class of a predicted mask follows from the mask even where its entry also has a box, and an
@@ -19,19 +12,17 @@ annotation with the id 0 is like any other.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Literal
 
 import numpy as np
 
 from segtune.errors import SegtuneError
+from segtune.eval import instance_protocols
+from segtune.eval.instance_fields import are_crowds, areas_of, classes_of, scores_of
+from segtune.eval.instance_protocols import AreaRanges, Crowds, Others
 from segtune.eval.instance_scores import InstanceScores
-from segtune.eval.instance_tables import ImageTable, JoinedTable, curves, ranks_of_the_rest
-from segtune.eval.matching_ap import REGULAR, TAKEN_OUT, Matches, Pairs, match, ranks_within
-from segtune.eval.overlaps import OverlapOf, Region, are_entries, overlap_pairs, regions_of
-from segtune.types import IGNORE, Vocabulary
-
-AreaRanges = Mapping[str, tuple[float, float]]
-"""Name -> lowest and highest area in pixels of the original image, both included."""
+from segtune.eval.instance_tables import ImageTable, JoinedTable
+from segtune.eval.overlaps import OverlapOf, Region, overlap_pairs, regions_of
+from segtune.types import Vocabulary
 
 COCO_IOUS = tuple(np.linspace(0.5, 0.95, 10).tolist())
 COCO_AREAS: AreaRanges = {
@@ -40,6 +31,8 @@ COCO_AREAS: AreaRanges = {
     "medium": (32**2, 96**2),
     "large": (96**2, 1e10),
 }
+ONE_LIMIT, ONE_AREA = (100,), {"all": (0.0, 1e10)}
+"""All that the score of a single image needs."""
 
 
 class InstanceEvaluator:
@@ -144,15 +137,12 @@ class InstanceEvaluator:
             limits: predictions per image and class; the last one is that of AP.
             areas: name -> (lowest, highest) area; the first one is that of the headline numbers.
         """
-        table, stride = JoinedTable.of(self._images), self.num_classes + 1
-        pairs = table.pairs_in(table.object_images * stride + table.object_classes)
-        named = table.object_classes[pairs.objects] < self.num_classes
-        same = table.pred_classes[pairs.preds] == table.object_classes[pairs.objects]
-        ranks = ranks_within(table.pred_images * stride + table.pred_classes)
-        kinds = table.object_kinds(areas)
-        matches = self._match(table, pairs.where(named & same), ranks, kinds, limits)
-        precision, recall = curves(
-            table, matches, ranks, kinds, limits=limits, areas=areas, num_classes=self.num_classes
+        precision, recall = instance_protocols.coco(
+            JoinedTable.of(self._images),
+            self.iou_thresholds,
+            num_classes=self.num_classes,
+            limits=limits,
+            areas=areas,
         )
         return self._scores(self.class_names, precision, recall, limits, areas, self.groups)
 
@@ -162,8 +152,8 @@ class InstanceEvaluator:
         limits: Sequence[int] = (1, 10, 100),
         areas: AreaRanges = COCO_AREAS,
         only: Collection[int] | None = None,
-        others: Literal["drop", "take out"] = "drop",
-        crowds: Literal["ignore", "drop"] = "ignore",
+        others: Others = "drop",
+        crowds: Crowds = "ignore",
     ) -> InstanceScores:
         """Returns the scores of regions as such, as if there were one class.
 
@@ -177,30 +167,15 @@ class InstanceEvaluator:
             crowds: "ignore" is COCO's rule; "drop", as if they were not annotated, is LVIS's.
         """
         self._need_across_classes("class_agnostic")
-        table = JoinedTable.of(self._images)
-        if crowds == "drop":
-            table = table.with_objects(~table.is_crowd)
-        is_asked = np.full(len(table.is_crowd), only is None)
-        if only is not None:
-            is_asked = np.isin(table.object_classes, list(only))
-        if others == "drop":
-            table, is_asked = table.with_objects(is_asked), is_asked[is_asked]
-        # What leaves the list depends on the area range, so each range then has its own list.
-        parts = [{name: area} for name, area in areas.items()] if others == "take out" else [areas]
-        table = table.without_classes()
-        pairs = table.pairs_in(table.object_images)
-        found = []
-        for part in parts:
-            kinds = table.object_kinds(part)
-            kinds[~is_asked] = TAKEN_OUT
-            ranks = ranks_within(table.pred_images)
-            matches = self._match(table, pairs, ranks, kinds, limits)
-            if others == "take out":
-                ranks = ranks_of_the_rest(table, matches, ranks, limit=max(limits))
-            found.append(
-                curves(table, matches, ranks, kinds, limits=limits, areas=part, num_classes=1)
-            )
-        precision, recall = (np.concatenate(part, axis=-2) for part in zip(*found, strict=True))
+        precision, recall = instance_protocols.class_agnostic(
+            JoinedTable.of(self._images),
+            self.iou_thresholds,
+            limits=limits,
+            areas=areas,
+            only=only,
+            others=others,
+            crowds=crowds,
+        )
         return self._scores(("object",), precision, recall, limits, areas, {})
 
     def open_world(
@@ -220,36 +195,29 @@ class InstanceEvaluator:
             groups: further groups of class ids, besides the tags of the vocabulary.
         """
         self._need_across_classes("open_world")
-        table = JoinedTable.of(self._images)
-        table = table.with_objects(~table.is_crowd & (table.object_classes < self.num_classes))
-        ranks, kinds = ranks_within(table.pred_images), table.object_kinds(areas)
-        pairs = table.pairs_in(table.object_images * self.num_classes + table.object_classes)
-        matches = self._match(table, pairs, ranks, kinds, limits)
-        shape = (self.num_classes, len(areas), len(self.iou_thresholds))
-        total, hits = np.zeros((*shape[:2], 1)), np.zeros((len(limits), *shape))
-        np.add.at(total[..., 0], table.object_classes, kinds == REGULAR)
-        for number, limit in enumerate(limits):
-            within = ranks[matches.preds] < limit
-            classes = matches.units[within] % self.num_classes
-            np.add.at(hits[number], classes, matches.kinds[within] == REGULAR)
-        with np.errstate(invalid="ignore"):
-            recall = (hits / total).transpose(3, 1, 2, 0)
+        recall = instance_protocols.open_world(
+            JoinedTable.of(self._images),
+            self.iou_thresholds,
+            num_classes=self.num_classes,
+            limits=limits,
+            areas=areas,
+        )
         groups = self.groups | {name: tuple(ids) for name, ids in (groups or {}).items()}
         return self._scores(self.class_names, None, recall, limits, areas, groups)
 
     def _table(self, predictions: Sequence[Region], truth: Sequence[Region]) -> ImageTable:
         """Returns what is kept of an image."""
-        scores = _scores_of(predictions)
-        pred_classes = self._classes_of(predictions, may_be_unknown=self._across_classes)
+        scores = scores_of(predictions)
+        pred_classes = self._classes(predictions, may_be_unknown=self._across_classes)
         best_first = np.lexsort((pred_classes, -scores))
         pred_classes, scores = pred_classes[best_first], scores[best_first]
-        object_classes = self._classes_of(truth, may_be_unknown=False)
+        object_classes = self._classes(truth, may_be_unknown=False)
         by_class = np.argsort(object_classes, kind="stable")
         object_classes = object_classes[by_class]
         preds = regions_of([predictions[i] for i in best_first], overlap_of=self._overlap_of)
         truth = [truth[i] for i in by_class]
         objects = regions_of(truth, overlap_of=self._overlap_of)
-        is_crowd = _are_crowds(truth)
+        is_crowd = are_crowds(truth)
         allowed = None if self._across_classes else pred_classes[:, None] == object_classes
         pairs = overlap_pairs(
             preds,
@@ -258,45 +226,18 @@ class InstanceEvaluator:
             at_least=min(self.iou_thresholds.min(), 1 - 1e-10),
             allowed=allowed,
         )
-        areas = _areas_of(truth, objects.pixels)
+        areas = areas_of(truth, objects.pixels)
         return ImageTable(
             scores, pred_classes, preds.pixels, object_classes, areas, is_crowd, pairs
         )
 
-    def _classes_of(self, items: Sequence[Any], *, may_be_unknown: bool) -> np.ndarray:
-        """Returns (N,) int64 class ids, K where there is no class."""
-        unknown = self.num_classes
-        if not are_entries(items):
-            ids = np.array([item.class_id for item in items], dtype=np.int64)
-            if len(ids) and not IGNORE <= ids.min() <= ids.max() < unknown:
-                raise SegtuneError(
-                    f"class ids {ids.min()}..{ids.max()} are not in the vocabulary of {unknown} "
-                    "classes; score with the vocabulary that was used"
-                )
-            return np.where(ids == IGNORE, unknown, ids)
-        class_of = self._class_of_category
-        ids = np.array([class_of.get(x["category_id"], unknown) for x in items], dtype=np.int64)
-        if not may_be_unknown and unknown in ids:
-            category = items[ids.tolist().index(unknown)]["category_id"]
-            raise SegtuneError(
-                f"category {category} is not in the vocabulary; pass the data set's category_ids "
-                "to the evaluator"
-            )
-        return ids
-
-    def _match(
-        self,
-        table: JoinedTable,
-        pairs: Pairs,
-        ranks: np.ndarray,
-        kinds: np.ndarray,
-        limits: Sequence[int],
-    ) -> Matches:
-        """Returns the matching of the predictions within the largest limit."""
-        if not len(limits) or min(limits) < 1:
-            raise SegtuneError(f"limits={limits}: expected numbers of predictions, at least 1")
-        pairs = pairs.where(ranks[pairs.preds] < max(limits))
-        return match(pairs, kinds, is_crowd=table.is_crowd, thresholds=self.iou_thresholds)
+    def _classes(self, items: Sequence[Region], *, may_be_unknown: bool) -> np.ndarray:
+        return classes_of(
+            items,
+            self._class_of_category,
+            num_classes=self.num_classes,
+            may_be_unknown=may_be_unknown,
+        )
 
     def _scores(
         self,
@@ -323,27 +264,3 @@ class InstanceEvaluator:
                 f"{what} compares regions of different classes; make the evaluator with "
                 "across_classes=True"
             )
-
-
-def _scores_of(items: Sequence[Any]) -> np.ndarray:
-    """Returns (N,) float64."""
-    given = [x["score"] for x in items] if are_entries(items) else [x.score for x in items]
-    scores = np.array(given, dtype=np.float64)
-    if not np.isfinite(scores).all():
-        wrong = scores[~np.isfinite(scores)][0]
-        raise SegtuneError(f"a prediction has the score {wrong}; expected a finite number")
-    return scores
-
-
-def _are_crowds(items: Sequence[Any]) -> np.ndarray:
-    """Returns (N,) bool."""
-    is_entry = are_entries(items)
-    return np.array([x.get("iscrowd", 0) if is_entry else x.is_crowd for x in items], dtype=bool)
-
-
-def _areas_of(items: Sequence[Any], pixels: np.ndarray) -> np.ndarray:
-    """Returns (N,) float64: annotated areas, or those of the masks even where boxes count."""
-    if not are_entries(items):
-        return np.array([np.count_nonzero(x.mask) for x in items], dtype=np.float64)
-    areas = [x.get("area", area) for x, area in zip(items, pixels.tolist(), strict=True)]
-    return np.array(areas, dtype=np.float64)

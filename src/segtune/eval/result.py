@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from segtune.eval.semantic import ConfusionMatrix
 from segtune.types import Segmentation, Vocabulary
-
-EvaluatedTask = Literal["semantic", "instance", "panoptic", "promptable"]
-"""What can be scored: the tasks of a segmentation, and answers to clicks and boxes."""
 
 
 class Scores(Protocol):
@@ -91,13 +88,14 @@ class EvaluationResult:
     """Scores over one split with their protocol, per-class columns and examples.
 
     Attributes:
+        task: a name in `segtune.eval.judges.JUDGES`.
         vocabulary: K concepts that were scored.
         image_scores: sample id -> score of this image alone.
         confusion: pixel counts of semantic evaluations; None for other tasks.
         seconds: wall-clock time of the predictions.
     """
 
-    task: EvaluatedTask
+    task: str
     vocabulary: Vocabulary
     scores: Scores
     protocol: EvaluationProtocol

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from segtune.data.formats import dataset_splits, open_dataset
 from segtune.errors import SegtuneError
-from segtune.eval.evaluate import evaluate_semantic
-from segtune.eval.result import EvaluatedTask, EvaluationProtocol, EvaluationResult
-from segtune.eval.tasks import InstanceJudge, Judge, PanopticJudge, PromptableJudge, judge
-from segtune.predict.look import Look
+from segtune.eval.judges import JUDGES
+from segtune.eval.judging import ScoredModel, judge
+from segtune.eval.result import EvaluationProtocol, EvaluationResult
 from segtune.predict.segmenter import Segmenter
 from segtune.prompts import Prompts, read_prompts
 from segtune.systems.base import System
-from segtune.types import Dataset, Resolution, Sample, Segmentation
+from segtune.types import Dataset, Resolution, Sample, Segmentation, Task
 from segtune.vocabulary.scoring_map import ScoringMap
 
 
@@ -24,7 +23,7 @@ def evaluate(
     model: Segmenter,
     data: Dataset | Path | str,
     *,
-    task: EvaluatedTask = "semantic",
+    task: str = "semantic",
     prompts: Prompts | Path | str | None = None,
     system: System | str | None = None,
     resolution: Resolution | None = None,
@@ -40,8 +39,10 @@ def evaluate(
         model: from `segtune.load`.
         data: labelled; a dataset, or what `open_dataset` reads, split "val" or "test" where there
             is one. Its vocabulary is what the model looks for.
-        task: "semantic" gives mIoU; "instance" COCO's AP of things; "panoptic" PQ, where stuff may
-            be in the semantic map only; "promptable" the IoU of one click and one box per object.
+        task: a name in `segtune.eval.judges.JUDGES`: "semantic" gives mIoU; "instance" COCO's AP of
+            things; "panoptic" PQ, where stuff may be in the semantic map only; "promptable" the IoU
+            of one click and one box per object; "open-world" and "class-agnostic" the recall of
+            things by regions without names.
         prompts: learned prompts or their file; None is the zero-shot row.
         system: what answers in place of the prompts or of the zero-training system, or its name.
         resolution: overrides that of the prompts or of the model.
@@ -58,18 +59,18 @@ def evaluate(
     """
     dataset = _opened(data) if isinstance(data, Path | str) else data
     prompts = read_prompts(prompts)
-    if task == "promptable":
+    spec = JUDGES.find(task)
+    if spec.asks == "places":
         if prompts is not None or system is not None:
             raise SegtuneError(
-                "clicks and boxes are answered by the frozen model alone; evaluate task promptable "
+                f"clicks and boxes are answered by the frozen model alone; evaluate task {task} "
                 "without prompts"
             )
-        return _promptable(model, dataset, resolution, examples=examples, progress=progress)
+        scored, protocol = _at_places(model, resolution)
+        return judge(task, scored, dataset, protocol=protocol, examples=examples, progress=progress)
     resolution = resolution or (prompts.resolution if prompts is not None else model.resolution)
-    training: dict[str, Any] = dict(prompts.training) if prompts is not None else {}
     if seen_shift is None:
-        inductive = prompts is not None and training.get("setting") == "inductive"
-        seen_shift = float(prompts.options.get("seen_shift", 0.0)) if prompts and inductive else 0.0
+        seen_shift = _shift_of(prompts)
     scoring = scoring or ScoringMap.same_order(dataset.vocabulary, dataset.vocabulary)
     if scoring.classes.names != dataset.vocabulary.names:
         raise SegtuneError(
@@ -78,16 +79,17 @@ def evaluate(
         )
     words = scoring.words
     seen_ids = words.ids_in("seen") if seen_shift else ()
+    asked: Task = spec.asks
 
     answering = model.system_for(prompts, system)
 
-    def predict(sample: Sample) -> Segmentation:
+    def in_words(sample: Sample) -> Segmentation:
         answer = model.segment(
             sample,
             words,
             prompts=prompts,
             system=answering,
-            task=task,
+            task=asked,
             min_score=min_score,
             resolution=resolution,
             seen_ids=seen_ids,
@@ -95,27 +97,50 @@ def evaluate(
         )
         return scoring.of_answer(answer)
 
-    templates = prompts.templates if prompts is not None else model.templates
+    extra: dict[str, str | int | float | bool] = {
+        "system": answering.name,
+        "seen_shift": seen_shift,
+        "crop_stride": resolution.stride,
+    }
+    if min_score is not None:
+        extra["min_score"] = min_score
+    if words.names != dataset.vocabulary.names:
+        extra["words"] = words.name
+    return judge(
+        task,
+        ScoredModel(in_words=in_words),
+        dataset,
+        protocol=_protocol(model, prompts, resolution, extra),
+        examples=examples,
+        progress=progress,
+    )
+
+
+def _shift_of(prompts: Prompts | None) -> float:
+    """Returns what prompts that were learned inductively take off the seen classes."""
+    if prompts is None or prompts.training.get("setting") != "inductive":
+        return 0.0
+    return float(prompts.options.get("seen_shift", 0.0))
+
+
+def _protocol(
+    model: Segmenter,
+    prompts: Prompts | None,
+    resolution: Resolution,
+    extra: Mapping[str, str | int | float | bool],
+) -> EvaluationProtocol:
+    """Returns how a model answers in words, as far as the data set does not know it."""
+    training: Mapping[str, Any] = prompts.training if prompts is not None else {}
     seed = training.get("seed")
-    protocol = EvaluationProtocol(
-        templates=templates.name,
+    return EvaluationProtocol(
+        templates=(prompts or model).templates.name,
         resolution=f"short side {resolution.short_side}, window {resolution.crop or 'whole image'}",
         shots=training.get("shots"),
         seeds=() if seed is None else (seed,),
         selection="last step" if prompts is not None else "nothing selected",
         weights=f"{model.backbone.name} ({model.backbone.fingerprint})",
-        extra={"system": answering.name}
-        | {"seen_shift": seen_shift, "crop_stride": asdict(resolution)["stride"]}
-        | ({} if min_score is None else {"min_score": min_score})
-        | ({} if words.names == dataset.vocabulary.names else {"words": words.name}),
+        extra=extra,
     )
-    if task == "semantic":
-        return evaluate_semantic(
-            predict, dataset, protocol=protocol, examples=examples, progress=progress
-        )
-    chosen = InstanceJudge if task == "instance" else PanopticJudge
-    how: Judge = chosen(predict, dataset.vocabulary)
-    return judge(how, dataset, protocol=protocol, examples=examples, progress=progress)
 
 
 def _opened(data: Path | str) -> Dataset:
@@ -124,25 +149,15 @@ def _opened(data: Path | str) -> Dataset:
     return open_dataset(data, split=next((s for s in ("val", "test") if s in splits), None))
 
 
-def _promptable(
-    model: Segmenter,
-    dataset: Dataset,
-    resolution: Resolution | None,
-    *,
-    examples: int | Sequence[str],
-    progress: bool,
-) -> EvaluationResult:
-    """Returns how well the frozen model segments what is pointed at."""
+def _at_places(
+    model: Segmenter, resolution: Resolution | None
+) -> tuple[ScoredModel, EvaluationProtocol]:
+    """Returns the frozen model as it answers clicks and boxes, and how it does."""
     resolution = replace(resolution or model.resolution, crop=None)
-
-    def look(sample: Sample) -> Look:
-        return model.look(sample, resolution=resolution)
-
     protocol = EvaluationProtocol(
         resolution=f"short side {resolution.short_side}, window whole image",
         selection="nothing selected",
         weights=f"{model.backbone.name} ({model.backbone.fingerprint})",
         extra={"click": "pixel farthest from the border", "box": "of the mask"},
     )
-    how = PromptableJudge(look, dataset.vocabulary)
-    return judge(how, dataset, protocol=protocol, examples=examples, progress=progress)
+    return ScoredModel(look=lambda sample: model.look(sample, resolution=resolution)), protocol

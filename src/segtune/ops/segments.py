@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from scipy import ndimage
 
@@ -65,3 +67,26 @@ def segments_from_semantic(
             box = (cols.start, rows.start, cols.stop, rows.stop)
             segments.append(Segment(class_id, score, box, crop))
     return tuple(segments)
+
+
+def distinct_regions(segments: Iterable[Segment]) -> tuple[Segment, ...]:
+    """Returns a region that was given several names once, as its best score has it; best first.
+
+    A region that was given twice under one name stays twice, as an error of its model.
+
+    Example:
+        >>> mask = np.ones((2, 2), dtype=bool)
+        >>> found = [Segment(0, 0.3, (0, 0, 2, 2), mask), Segment(1, 0.6, (0, 0, 2, 2), mask)]
+        >>> [(segment.class_id, segment.score) for segment in distinct_regions(found)]
+        [(1, 0.6)]
+    """
+    kept: list[Segment] = []
+    times: dict[tuple[object, ...], int] = {}
+    for segment in sorted(segments, key=lambda segment: -segment.score):
+        region = (segment.box_px, np.packbits(segment.mask).tobytes())
+        named = (*region, segment.class_id)
+        times[named] = times.get(named, 0) + 1
+        if times[named] > times.get(region, 0):
+            times[region] = times[named]
+            kept.append(segment)
+    return tuple(kept)

@@ -19,6 +19,7 @@ from segtune.cli.options.groups import (
     system_options,
 )
 from segtune.cli.options.values import formats, natural_int, positive_float, positive_int
+from segtune.eval.judges import JUDGES
 from segtune.export.sinks import SINKS
 from segtune.systems import SYSTEMS, default_systems
 
@@ -140,10 +141,10 @@ def evaluate(parser: ArgumentParser) -> None:
     data_options(parser, split="val where there is one, else test, else the only one")
     parser.add_argument(
         "--task",
-        choices=(*TASKS, "promptable"),
+        choices=tuple(JUDGES),
         default="semantic",
-        help="mIoU, AP of instances, PQ, or IoU of one click and one box per object; "
-        "default: semantic",
+        help="; ".join(f"{task.name}: {task.measures}" for task in JUDGES.values())
+        + "; default: semantic",
     )
     min_score_option(parser)
     parser.add_argument(
