@@ -83,7 +83,7 @@ def test_kinds_without_systems_are_told():
 def test_a_system_on_another_model_is_refused(tiny_clip):
     with pytest.raises(SegtuneError, match=r"coop runs on a model of kind seem but .* clip-vit"):
         build_system("coop", tiny_clip)
-    with pytest.raises(SegtuneError, match="no system 'vtp'"):
+    with pytest.raises(SegtuneError, match="'vtp' is not a system; did you mean vpt"):
         build_system("vtp", tiny_clip)
     with pytest.raises(SegtuneError, match="dense-clip has no option valuepath"):
         build_system("dense-clip", tiny_clip, {"valuepath": False})

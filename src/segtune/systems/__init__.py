@@ -100,9 +100,7 @@ def build_system(
     Raises:
         SegtuneError: unknown system or option, or a system for another kind of model.
     """
-    if name not in SYSTEMS:
-        raise SegtuneError(f"there is no system {name!r}; choose one of {', '.join(SYSTEMS)}")
-    spec = SYSTEMS[name]
+    spec = SYSTEMS.find(name)
     if backbone.kind not in spec.kinds:
         raise SegtuneError(
             f"{name} runs on a model of kind {' or '.join(spec.kinds)} but {backbone.name} is of "
