@@ -2,6 +2,7 @@
 
 import pytest
 
+from segtune.backbones import can
 from segtune.backbones.base import (
     FrozenModel,
     Promptable,
@@ -10,10 +11,10 @@ from segtune.backbones.base import (
     prompt_fingerprint,
 )
 from segtune.backbones.clip.masked import NamesRegions
+from segtune.backbones.maskformer.random import random_maskformer
 from segtune.backbones.sam.proposals import SamProposals
 from segtune.backbones.sam.random import random_sam, random_sam3
 from segtune.backbones.seem.model import random_seem
-from tests.pairs import tiny_maskformer
 
 CAPABILITIES = {
     "reads": ReadsWords,
@@ -50,6 +51,13 @@ def test_capabilities(models):
         assert found == EXPECTED[name], name
 
 
+def test_specs_say_the_same(models):
+    """What is declared of a kind, for messages and lists, is what its models can do."""
+    for model in models.values():
+        assert can(model.kind, "words") == isinstance(model, ReadsWords)
+        assert can(model.kind, "points") == isinstance(model, Promptable)
+
+
 def test_a_sam_has_no_text_side(models):
     for name in ("sam", "sam2"):
         for attribute in ("tokenize", "encode_text", "joint_width", "background_word"):
@@ -57,7 +65,7 @@ def test_a_sam_has_no_text_side(models):
 
 
 def test_sources_of_masks_without_names():
-    for source in (SamProposals(random_sam()), tiny_maskformer()):
+    for source in (SamProposals(random_sam()), random_maskformer()):
         assert isinstance(source, Proposes)
 
 

@@ -14,6 +14,7 @@ import torch
 from segtune.backbones.base import prompt_fingerprint
 from segtune.backbones.sam.random import random_sam, random_sam3
 from segtune.backbones.seem.model import random_seem
+from segtune.backbones.two_stage.random import random_two_stage
 from segtune.errors import SegtuneError, WeightsError
 from segtune.predict import prepared
 from segtune.predict.segmenter import Segmenter
@@ -22,7 +23,6 @@ from segtune.systems import build_system
 from segtune.systems.base import Words
 from segtune.types import Resolution, Segmentation, Vocabulary
 from tests.conftest import LetterTokenizer
-from tests.pairs import tiny_two_stage
 
 WORDS = ("road", "red car", "tree", "sky")
 
@@ -186,7 +186,7 @@ def _clip(tiny_clip) -> tuple[Segmenter, list[Ask]]:
 
 def _pair(tiny_clip) -> tuple[Segmenter, list[Ask]]:
     model = Segmenter(
-        tiny_two_stage(tiny_clip), templates="name", resolution=Resolution(32, None, 32)
+        random_two_stage(tiny_clip), templates="name", resolution=Resolution(32, None, 32)
     )
     prompts = [fitted(model, "simbaseline", seed, prefix_tokens=2) for seed in (0, 1)]
     prompts.append(fitted(model, "ovseg"))

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import overload
 
+from segtune.backbones import models_that_can
 from segtune.backbones.base import Promptable
 from segtune.backbones.hub import DEFAULT_MODEL, load_backbone
 from segtune.data.masks_in import Empty, MasksLike
@@ -144,8 +145,8 @@ class Segmenter(PreparedModel):
         backbone = self.backbone
         if not isinstance(backbone, Promptable):
             raise SegtuneError(
-                f"{backbone.name} takes no points or boxes; choose a SEEM, SAM or SAM 2 with "
-                "--model"
+                f"{backbone.name} takes no points or boxes; choose a {models_that_can('points')} "
+                "with --model"
             )
         pixels = as_sample(image).pixels()
         resolution = replace(resolution or self.resolution, crop=None)
