@@ -97,7 +97,8 @@ def pair_folder(tmp_path_factory: pytest.TempPathFactory, model_folder: str) -> 
     return str(folder)
 
 
-def export_tiny(folder: Path, *, seed: int) -> str:
+def export_tiny(folder: Path, *, seed: int, context: int = 24) -> str:
+    """Writes a CLIP of random weights that reads `context` tokens; returns the folder."""
     recipe = make_recipe(
         {
             "image_size": 32,
@@ -109,11 +110,11 @@ def export_tiny(folder: Path, *, seed: int) -> str:
             "text_heads": 2,
             "projection_dim": 16,
             "vocab_size": 600,
-            "context_length": 24,
+            "context_length": context,
         }
     )
     words = ["a photo of a plain striped dotted resistor."]
-    tokenizer = train_tokenizer(words, vocab_size=recipe.vocab_size, context_length=24)
+    tokenizer = train_tokenizer(words, vocab_size=recipe.vocab_size, context_length=context)
     export_clip(build_clip(recipe, tokenizer=tokenizer, seed=seed), tokenizer, folder)
     return str(folder)
 

@@ -46,7 +46,7 @@ COMMANDS = {
         fit,
         (
             "segtune fit photos/ --shots 16 --out street.safetensors",
-            "segtune fit synthetic:jargon --set loss=softmax --lr 5e-3 --out jargon.safetensors",
+            "segtune fit synthetic:jargon --set retain=exact --lr 5e-3 --out jargon.safetensors",
         ),
     ),
     "evaluate": Command(
