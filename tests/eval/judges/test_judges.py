@@ -25,6 +25,7 @@ MODELS = {
         in_words=lambda sample: replace(perfect(sample), vocabulary=SCENES.vocabulary)
     ),
     "instance": all_but_one("instance"),
+    "regions": all_but_one("instance"),
     "panoptic": all_but_one("panoptic"),
     "places": ScoredModel(look=Seen),
 }
