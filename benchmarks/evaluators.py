@@ -27,7 +27,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from tqdm import tqdm
 
-from segtune.eval.instances import InstanceEvaluator
+from segtune.eval.instances.evaluator import InstanceEvaluator
 from segtune.eval.panoptic import PanopticEvaluator
 from segtune.eval.semantic import ConfusionMatrix
 from segtune.types import IGNORE, Concept, Vocabulary

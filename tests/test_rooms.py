@@ -21,9 +21,7 @@ Edge = tuple[str, str]
 
 ALLOWED_IMPORTS: dict[Edge, str] = {}
 """Imports that are left to be removed, with the reason; this list only gets shorter."""
-ALLOWED_FOLDERS: dict[str, str] = {
-    "eval": "its tasks are not a folder of their own yet",
-}
+ALLOWED_FOLDERS: dict[str, str] = {}
 """Folders with too many files, with the reason; this list only gets shorter."""
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from segtune.eval.judging import ScoredModel, judge
-from segtune.eval.report import Report, ReportRow
+from segtune.eval.reports.report import Report, ReportRow
 from segtune.eval.result import EvaluationProtocol
 from segtune.eval.retention import Retention
 from tests.eval.worlds import Tiny, perfect, wrong_by_index

@@ -3,13 +3,13 @@
 import json
 import subprocess
 import sys
-from typing import get_args
 
 import pytest
 
 from segtune.export.sinks import SINKS, Format
-from segtune.types import Task
 from tests.export.results import IMAGE, WORDS, answer
+
+TASKS = ("semantic", "instance", "panoptic")
 
 
 def test_listing_imports_no_array_library():
@@ -21,10 +21,10 @@ def test_listing_imports_no_array_library():
 
 
 def test_every_task_has_formats_of_its_own():
-    for task in get_args(Task):
+    for task in TASKS:
         assert any(task in entry.default_of for entry in SINKS.values())
     for entry in SINKS.values():
-        assert set(entry.default_of) <= set(entry.tasks) <= set(get_args(Task))
+        assert set(entry.default_of) <= set(entry.tasks) <= set(TASKS)
     endings = [entry.ending for entry in SINKS.values() if entry.is_for_ending]
     assert len(set(endings)) == len(endings)
 

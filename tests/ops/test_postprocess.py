@@ -187,6 +187,30 @@ def test_instances_filters() -> None:
     assert instances(nothing, words(2)).segments == ()
 
 
+@pytest.mark.parametrize("things_only", [False, True])
+def test_masks_that_answer_once_each(things_only: bool) -> None:
+    prediction = mask_prediction()
+    kinds = ["thing" if i % 2 else "stuff" for i in range(12)]
+    vocabulary = Vocabulary(tuple(Concept(f"class {i}", kind=k) for i, k in enumerate(kinds)))
+    found = instances(prediction, vocabulary, once_each=True, things_only=things_only).segments
+    best: dict[int, tuple[int, float]] = {}
+    for query, row in enumerate(prediction.class_logits.softmax(-1)[:, :-1].tolist()):
+        allowed = [k for k in range(12) if kinds[k] == "thing" or not things_only]
+        best[query] = max(((k, row[k]) for k in allowed), key=lambda pair: pair[1])
+    expected = []
+    for query, logits in enumerate(plain_resize(prediction.mask_logits, prediction.geometry)):
+        mask = logits > 0
+        if mask.any():
+            class_id, score = best[query]
+            expected.append((class_id, score * float(logits.sigmoid()[mask].mean())))
+    expected.sort(key=lambda pair: -pair[1])
+    assert [s.class_id for s in found] == [class_id for class_id, _ in expected]
+    assert [s.score for s in found] == pytest.approx([s for _, s in expected], rel=1e-4)
+    # Other names of a mask take no place of the top.
+    few = instances(prediction, vocabulary, once_each=True, things_only=things_only, top=3)
+    assert len(few.segments) == 3
+
+
 def blocks(*columns: slice) -> torch.Tensor:
     """Returns (Q, 4, 8) logits that are high in the given columns only."""
     logits = torch.full((len(columns), 4, 8), -10.0)

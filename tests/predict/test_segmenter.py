@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 import torch
 
+from segtune.backbones.seem.model import random_seem
 from segtune.errors import SegtuneError
 from segtune.ops.resize import resized
+from segtune.ops.segments import distinct_regions
 from segtune.predict.pixels import padded, segment_pixels
+from segtune.predict.segmenter import Segmenter
 from segtune.types import IGNORE, Resolution, Vocabulary
+from tests.conftest import LetterTokenizer
 
 
 @pytest.fixture
@@ -39,6 +43,20 @@ def test_tasks(tiny_model, image):
     instance = tiny_model.segment(image, "road, car", task="instance")
     assert instance.semantic is None
     assert all(s.mask.any() for s in instance.segments)
+    regions = tiny_model.segment(image, "road, car", task="regions")
+    assert [s.box_px for s in regions.segments] == [s.box_px for s in instance.segments]
+
+
+def test_regions_of_a_model_that_predicts_masks_come_once_each(image):
+    seem = random_seem()
+    seem.tokenizer = LetterTokenizer()
+    model = Segmenter(seem, templates="name", resolution=Resolution(64, None, 64))
+    words = Vocabulary.of(*(f"thing {i}" for i in range(30)))
+    things = model.segment(image, words, task="instance").segments
+    regions = model.segment(image, words, task="regions").segments
+    assert len(distinct_regions(things)) < len(things)
+    assert len(distinct_regions(regions)) == len(regions)
+    assert {s.mask.tobytes() for s in things} <= {s.mask.tobytes() for s in regions}
 
 
 def test_the_least_score_of_regions(tiny_model, image):

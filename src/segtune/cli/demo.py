@@ -29,8 +29,8 @@ from segtune.cli.scoring import (
 )
 from segtune.cli.tables import percent, print_table
 from segtune.data.formats import open_dataset
-from segtune.eval.html import write_html
-from segtune.eval.report import Report, ReportRow
+from segtune.eval.reports.html import write_html
+from segtune.eval.reports.report import Report, ReportRow
 from segtune.eval.retention import Retention
 from segtune.eval.run import evaluate
 from segtune.fewshot.config import default_config

@@ -18,9 +18,9 @@ from segtune.cli.scoring import base_retention, print_retention, print_scores
 from segtune.data.formats import read_vocabulary
 from segtune.data.protocols import layout_for, open_for, with_protocol
 from segtune.errors import SegtuneError
-from segtune.eval.html import write_html
 from segtune.eval.judges import JUDGES
-from segtune.eval.report import Report, ReportRow, write_csv, write_json
+from segtune.eval.reports.html import write_html
+from segtune.eval.reports.report import Report, ReportRow, write_csv, write_json
 from segtune.eval.result import EvaluationResult
 from segtune.eval.run import evaluate
 from segtune.prompts import Prompts

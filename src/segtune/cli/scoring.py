@@ -10,7 +10,7 @@ from segtune.cli.loading import first, preferred_split
 from segtune.cli.tables import percent, print_table, signed
 from segtune.data.formats import open_dataset
 from segtune.eval.judges import JUDGES
-from segtune.eval.report import ReportRow
+from segtune.eval.reports.report import ReportRow
 from segtune.eval.retention import Retention
 from segtune.eval.run import evaluate
 from segtune.eval.semantic import SemanticScores

@@ -1,6 +1,7 @@
 """Scores, protocols and reports.
 
-`evaluate` runs a prediction function over a data set and returns a `result`; `semantic` holds the
-confusion matrix and its scores, `confusions` and `retention` read more out of it, `report` compares
-results as JSON and CSV, `html` as a page.
+`run.evaluate` scores a model on a data set and returns a `result`. `judges` is the table of tasks,
+each with its own file; `judging` is the loop over the images, `needs` what a task needs of the data.
+What they count with: `semantic` (the confusion matrix), `instances`, `panoptic`, `promptable`.
+`confusions`, `retention` and `mask_names` read more out of counts; `reports` writes them down.
 """

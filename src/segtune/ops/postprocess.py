@@ -105,6 +105,7 @@ def instances(
     top: int = 100,
     min_score: float = 0.0,
     things_only: bool = False,
+    once_each: bool = False,
     num_negatives: int = 0,
     chunk: int = 16,
 ) -> Segmentation:
@@ -119,10 +120,13 @@ def instances(
         top: pairs that are kept; one query may answer with several classes.
         min_score: pairs with a lower final score are left out.
         things_only: keep only concepts of kind "thing"; the choice of the top pairs comes first.
+        once_each: a mask pairs with its likeliest class alone, a thing where only those are kept.
         chunk: masks that are resized at a time.
     """
     probs = _class_probs_of(prediction, len(vocabulary), num_negatives)
     probs = probs[:, : len(vocabulary)]
+    if once_each:
+        probs = _best_alone(probs, vocabulary, things_only=things_only)
     pair_scores, pairs = probs.flatten().topk(min(top, probs.numel()))
     by_query: dict[int, list[tuple[int, float]]] = {}
     for pair, score in zip(pairs.tolist(), pair_scores.tolist(), strict=True):
@@ -193,6 +197,14 @@ def panoptic(
     regions = [crop_segment(mask, class_id, score) for class_id, (mask, score) in stuff.items()]
     segments = sorted(things + regions, key=lambda segment: -segment.score)
     return Segmentation(size, vocabulary, semantic=label_map, segments=tuple(segments))
+
+
+def _best_alone(probs: Tensor, vocabulary: Vocabulary, *, things_only: bool) -> Tensor:
+    """Returns (Q, K) class probabilities with all but the best of each row set to 0."""
+    kinds = torch.tensor([concept.kind == "thing" for concept in vocabulary], device=probs.device)
+    allowed = probs * kinds if things_only else probs
+    scores, class_ids = allowed.max(1, keepdim=True)
+    return torch.zeros_like(probs).scatter_(1, class_ids, scores)
 
 
 def _class_probs_of(prediction: MaskPrediction, num_classes: int, num_negatives: int) -> Tensor:

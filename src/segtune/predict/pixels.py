@@ -101,7 +101,7 @@ def _regions(result: Segmentation, task: Task, min_score: float | None) -> Segme
         return result
     concepts = result.vocabulary.concepts
     kept = tuple(s for s in result.segments if s.score >= (min_score or 0.0))
-    if task == "instance":
+    if task in ("instance", "regions"):
         things = tuple(s for s in kept if concepts[s.class_id].kind == "thing")
         return replace(result, semantic=None, segments=things)
     if len(kept) == len(result.segments):
@@ -119,7 +119,7 @@ def _masks(
     task: Task,
     min_score: float | None,
 ) -> Segmentation:
-    """Returns the instance or panoptic answer of a model that predicts masks."""
+    """Returns the answer in segments of a model that predicts masks."""
     if task == "panoptic":
         return postprocess.panoptic(
             prediction,
@@ -132,6 +132,7 @@ def _masks(
         vocabulary,
         min_score=min_score or 0.0,
         things_only=True,
+        once_each=task == "regions",
         num_negatives=words.num_negatives,
     )
 

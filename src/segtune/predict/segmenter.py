@@ -100,8 +100,9 @@ class Segmenter(PreparedModel):
             vocabulary: words, a built-in name, a file; None takes the words of the prompts.
             prompts: a prompt file; None segments without learned prompts.
             task: "semantic" labels pixels; "panoptic" adds one segment per stuff class and thing,
-                without overlaps; "instance" gives scored things. Models that score pixels cut
-                their label map into connected regions; models that predict masks rank those.
+                without overlaps; "instance" gives scored things, some of them under several names;
+                "regions" gives each of those once. Models that score pixels cut their label map
+                into connected regions; models that predict masks rank those.
             min_score: of panoptic and instance segments; None takes 0.8 and 0 for models that
                 predict masks, and keeps all segments of models that score pixels.
             system: answers in place of the system of the prompts, with its own learned numbers; a

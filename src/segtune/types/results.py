@@ -13,7 +13,9 @@ from segtune.storage.registry import resolve
 from segtune.types.samples import IGNORE
 from segtune.types.vocabulary import Vocabulary
 
-Task = Literal["semantic", "instance", "panoptic"]
+Task = Literal["semantic", "instance", "panoptic", "regions"]
+"""What an image is answered with: a label map, scored things, segments that do not overlap, or
+scored regions that find a thing whatever it is called, each of them once."""
 
 
 @dataclass(frozen=True)

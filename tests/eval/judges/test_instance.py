@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from segtune.errors import DataError, SegtuneError
-from segtune.eval.instances import InstanceEvaluator
+from segtune.eval.instances.evaluator import InstanceEvaluator
 from segtune.eval.judging import ScoredModel, judge
 from segtune.types import Segmentation, Vocabulary
 from tests.eval.worlds import SCENES, all_but_one, truth_of

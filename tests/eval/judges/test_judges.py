@@ -12,10 +12,10 @@ import pytest
 
 from segtune.data.samples import Subset
 from segtune.errors import DataError, SegtuneError
-from segtune.eval.html import render_html
 from segtune.eval.judges import JUDGES
 from segtune.eval.judging import ScoredModel, judge
-from segtune.eval.report import Report, ReportRow, write_csv, write_json
+from segtune.eval.reports.html import render_html
+from segtune.eval.reports.report import Report, ReportRow, write_csv, write_json
 from segtune.types import Sample
 from tests.eval.judges.test_promptable import Seen
 from tests.eval.worlds import SCENES, Changed, all_but_one, perfect
@@ -25,6 +25,7 @@ MODELS = {
         in_words=lambda sample: replace(perfect(sample), vocabulary=SCENES.vocabulary)
     ),
     "instance": all_but_one("instance"),
+    "regions": all_but_one("instance"),
     "panoptic": all_but_one("panoptic"),
     "places": ScoredModel(look=Seen),
 }

@@ -16,7 +16,7 @@ from segtune.errors import DataError
 from segtune.eval.judging import ScoredModel, judge
 from segtune.ops.segments import crop_segment
 from segtune.types import IGNORE, Concept, Instance, Sample, Segment, Segmentation, Vocabulary
-from tests.eval.test_instances import golden_cases
+from tests.eval.instances.test_protocols import golden_cases
 from tests.eval.worlds import SCENES, Changed, truth_of
 
 WORDS = Vocabulary(

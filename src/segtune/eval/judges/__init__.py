@@ -12,7 +12,7 @@ from typing import Literal
 
 from segtune.storage.registry import Registry
 
-Asks = Literal["semantic", "instance", "panoptic", "places"]
+Asks = Literal["semantic", "instance", "panoptic", "regions", "places"]
 """What a model is asked for: a task of `Segmenter.segment`, or masks for clicks and boxes."""
 Need = Literal["label maps", "objects", "objects of things", "groups"]
 """What data must have; see `segtune.eval.needs`."""
@@ -50,7 +50,7 @@ class JudgeSpec:
     @property
     def takes_min_score(self) -> bool:
         """Whether answers are scored segments, of which weak ones can be left out."""
-        return self.asks in ("instance", "panoptic")
+        return self.asks in ("instance", "panoptic", "regions")
 
 
 JUDGES: Registry[JudgeSpec] = Registry(
@@ -104,7 +104,7 @@ JUDGES: Registry[JudgeSpec] = Registry(
             "regions of an image find, whatever these are called; the mean over classes. S, m and "
             "l are small, medium and large objects.",
             needs=("objects", "groups"),
-            asks="instance",
+            asks="regions",
             headline=("AR@100", "AR@10", "ARs@100", "ARm@100", "ARl@100"),
             class_columns=("AR@100",),
             judge="segtune.eval.judges.regions:OpenWorldJudge",
@@ -116,7 +116,7 @@ JUDGES: Registry[JudgeSpec] = Registry(
             "medium and large objects. Of a group alone, regions on other things are errors; or, "
             "with others out, they leave the ranking before its best are taken.",
             needs=("objects",),
-            asks="instance",
+            asks="regions",
             headline=("AR@100", "AR@10", "AP", "AP50", "AP75"),
             class_columns=(),
             judge="segtune.eval.judges.regions:ClassAgnosticJudge",

@@ -8,7 +8,7 @@ from dataclasses import replace
 from segtune.data.regions import objects_for
 from segtune.data.samples import as_segmentation
 from segtune.errors import DataError
-from segtune.eval.instances import ONE_AREA, ONE_LIMIT, InstanceEvaluator
+from segtune.eval.instances.evaluator import ONE_AREA, ONE_LIMIT, InstanceEvaluator
 from segtune.eval.judging import Answers, ScoredModel, check_words
 from segtune.eval.result import Scores
 from segtune.types import Instance, Sample, Segmentation, Vocabulary

@@ -10,10 +10,10 @@ from dataclasses import replace
 
 from segtune.data.regions import objects_for
 from segtune.data.samples import as_segmentation
-from segtune.eval.instances import ONE_AREA, ONE_LIMIT, InstanceEvaluator
+from segtune.eval.instances.evaluator import ONE_AREA, ONE_LIMIT, InstanceEvaluator
+from segtune.eval.instances.region_scores import RegionScores
 from segtune.eval.judges.instance import check_size
 from segtune.eval.judging import Answers, ScoredModel
-from segtune.eval.region_scores import RegionScores
 from segtune.eval.result import Scores
 from segtune.ops.segments import distinct_regions
 from segtune.types import IGNORE, Sample, Segmentation, Vocabulary

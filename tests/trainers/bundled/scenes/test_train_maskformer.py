@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from segtune.trainers.loop import split_parameters
 
 from segtune.backbones.base import Proposals
 from segtune.backbones.maskformer.files import load_maskformer
@@ -31,7 +32,6 @@ from segtune.trainers.bundled.scenes.train_maskformer import (
     make_trainee,
     run,
 )
-from segtune.trainers.loop import split_parameters
 
 RECIPE = make_recipe(
     name="maskformer-test",

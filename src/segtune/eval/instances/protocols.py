@@ -18,8 +18,8 @@ from typing import Literal
 import numpy as np
 
 from segtune.errors import SegtuneError
-from segtune.eval.instance_tables import JoinedTable, curves, ranks_of_the_rest
-from segtune.eval.matching_ap import REGULAR, TAKEN_OUT, Matches, Pairs, match, ranks_within
+from segtune.eval.instances.matching import REGULAR, TAKEN_OUT, Matches, Pairs, match, ranks_within
+from segtune.eval.instances.tables import JoinedTable, curves, ranks_of_the_rest
 
 AreaRanges = Mapping[str, tuple[float, float]]
 """Name -> lowest and highest area in pixels of the original image, both included."""

@@ -9,7 +9,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from segtune.eval.confusions import ConfusionReport
-from segtune.eval.html_parts import (
+from segtune.eval.judges import JUDGES
+from segtune.eval.reports.html_parts import (
     figure,
     fill,
     folded,
@@ -19,8 +20,7 @@ from segtune.eval.html_parts import (
     section,
     signed_change,
 )
-from segtune.eval.judges import JUDGES
-from segtune.eval.report import Report, ReportRow
+from segtune.eval.reports.report import Report, ReportRow
 from segtune.eval.result import Example
 from segtune.eval.retention import Retention
 from segtune.storage.files import atomic_write
@@ -53,7 +53,7 @@ def write_html(path: Path | str, report: Report) -> None:
 
 def render_html(report: Report) -> str:
     """Returns the page of `write_html`."""
-    style = files("segtune.eval").joinpath("report.css").read_text(encoding="utf-8")
+    style = files("segtune.eval.reports").joinpath("report.css").read_text(encoding="utf-8")
     sections = [
         _header(report),
         _scores(report),

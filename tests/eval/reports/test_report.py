@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from segtune.errors import SegtuneError
-from segtune.eval.report import Report, ReportRow, write_csv, write_json
+from segtune.eval.reports.report import Report, ReportRow, write_csv, write_json
 from segtune.types import Vocabulary
 
 

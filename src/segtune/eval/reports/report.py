@@ -1,4 +1,4 @@
-"""A comparison of evaluations as JSON and CSV; the HTML page is in `eval.html`.
+"""A comparison of evaluations as JSON and CSV; the HTML page is in `html`.
 
 A report has one row per model or setting, for example "zero-shot" and "16 shots", all over the same
 split. Numbers are written as fractions 0..1 with full precision, NaN as null (JSON) or empty (CSV).

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from segtune.eval.instance_scores import InstanceScores
-from segtune.eval.region_scores import RegionScores
+from segtune.eval.instances.region_scores import RegionScores
+from segtune.eval.instances.scores import InstanceScores
 
 
 def scores(recalls: tuple[float, ...], limits: tuple[int, ...], ap: float) -> InstanceScores:

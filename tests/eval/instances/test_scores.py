@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from segtune.eval.instance_scores import InstanceScores
+from segtune.eval.instances.scores import InstanceScores
 
 
 def scores(num_classes: int, *, with_precision: bool = True) -> InstanceScores:
@@ -54,3 +55,14 @@ def test_time_grows_with_classes_and_not_with_their_square() -> None:
     began = time.process_time()
     table.per_class()
     assert time.process_time() - began < 1
+
+
+def test_recall_alone_has_its_largest_limit_first() -> None:
+    groups = {"unseen": (2, 3)}
+    table = replace(scores(7, with_precision=False), groups=groups)
+    names = list(table.summary())
+    assert names[:3] == ["AR@100", "AR@10", "AR@1"]
+    assert names[-3:] == ["AR@100(unseen)", "AR@10(unseen)", "AR@1(unseen)"]
+    assert table.summary()["AR@10(unseen)"] == table.average_recall(limit=10, class_ids=(2, 3))
+    both = replace(scores(7), groups=groups).summary()
+    assert list(both)[-2:] == ["AP(unseen)", "AR@100(unseen)"]

@@ -7,7 +7,7 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from segtune.errors import SegtuneError
-from segtune.eval.overlaps import are_entries, overlap_pairs, regions_of
+from segtune.eval.instances.overlaps import are_entries, overlap_pairs, regions_of
 from segtune.ops.segments import crop_segment
 from segtune.types import Instance
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from segtune.eval.instance_scores import InstanceScores
+from segtune.eval.instances.scores import InstanceScores
 
 
 @dataclass(frozen=True)

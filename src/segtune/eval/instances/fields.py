@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from segtune.errors import SegtuneError
-from segtune.eval.overlaps import are_entries
+from segtune.eval.instances.overlaps import are_entries
 from segtune.types import IGNORE
 
 

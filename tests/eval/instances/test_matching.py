@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from segtune.eval.matching_ap import IGNORED, REGULAR, UNMATCHED, Pairs, match, ranks_within
+from segtune.eval.instances.matching import IGNORED, REGULAR, UNMATCHED, Pairs, match, ranks_within
 
 
 def slow_match(ious: np.ndarray, ignored, is_crowd, threshold) -> list[int]:

@@ -1,7 +1,7 @@
 """Average precision and recall of scored regions, image by image.
 
 Of each image only a short table is kept: scores, classes, areas, and the pairs of predictions and
-objects that overlap enough to match. Every protocol (`segtune.eval.instance_protocols`) is read
+objects that overlap enough to match. Every protocol (`segtune.eval.instances.protocols`) is read
 from that one table at the end, for any limits and area ranges.
 
 Numbers equal those of pycocotools exactly, with NaN in place of its -1. Two differences: the size
@@ -16,12 +16,12 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from segtune.errors import SegtuneError
-from segtune.eval import instance_protocols
-from segtune.eval.instance_fields import are_crowds, areas_of, classes_of, scores_of
-from segtune.eval.instance_protocols import AreaRanges, Crowds, Others
-from segtune.eval.instance_scores import InstanceScores
-from segtune.eval.instance_tables import ImageTable, JoinedTable
-from segtune.eval.overlaps import OverlapOf, Region, overlap_pairs, regions_of
+from segtune.eval.instances import protocols
+from segtune.eval.instances.fields import are_crowds, areas_of, classes_of, scores_of
+from segtune.eval.instances.overlaps import OverlapOf, Region, overlap_pairs, regions_of
+from segtune.eval.instances.protocols import AreaRanges, Crowds, Others
+from segtune.eval.instances.scores import InstanceScores
+from segtune.eval.instances.tables import ImageTable, JoinedTable
 from segtune.types import Vocabulary
 
 COCO_IOUS = tuple(np.linspace(0.5, 0.95, 10).tolist())
@@ -137,7 +137,7 @@ class InstanceEvaluator:
             limits: predictions per image and class; the last one is that of AP.
             areas: name -> (lowest, highest) area; the first one is that of the headline numbers.
         """
-        precision, recall = instance_protocols.coco(
+        precision, recall = protocols.coco(
             JoinedTable.of(self._images),
             self.iou_thresholds,
             num_classes=self.num_classes,
@@ -167,7 +167,7 @@ class InstanceEvaluator:
             crowds: "ignore" is COCO's rule; "drop", as if they were not annotated, is LVIS's.
         """
         self._need_across_classes("class_agnostic")
-        precision, recall = instance_protocols.class_agnostic(
+        precision, recall = protocols.class_agnostic(
             JoinedTable.of(self._images),
             self.iou_thresholds,
             limits=limits,
@@ -195,7 +195,7 @@ class InstanceEvaluator:
             groups: further groups of class ids, besides the tags of the vocabulary.
         """
         self._need_across_classes("open_world")
-        recall = instance_protocols.open_world(
+        recall = protocols.open_world(
             JoinedTable.of(self._images),
             self.iou_thresholds,
             num_classes=self.num_classes,

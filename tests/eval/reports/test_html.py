@@ -7,8 +7,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from segtune.eval.html import render_html, write_html
-from segtune.eval.report import Report, ReportRow
+from segtune.eval.reports.html import render_html, write_html
+from segtune.eval.reports.report import Report, ReportRow
 from segtune.eval.semantic import ConfusionMatrix
 
 VOID = {"meta", "img", "br"}

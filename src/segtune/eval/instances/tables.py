@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from segtune.eval.matching_ap import (
+from segtune.eval.instances.matching import (
     IGNORED,
     RECALLS,
     REGULAR,
@@ -21,7 +21,7 @@ from segtune.eval.matching_ap import (
     precision_recall,
     ranks_within,
 )
-from segtune.eval.overlaps import OverlapPairs
+from segtune.eval.instances.overlaps import OverlapPairs
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Comparisons of evaluations: `report` as JSON and CSV, `html` as one page with pictures."""
