@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -134,10 +135,8 @@ def test_truncated_and_changed_bytes_never_crash(tmp_path, protocol):
         for place in generator.integers(0, len(whole), 3):
             changed[place] = generator.integers(0, 256)
         path.write_bytes(changed)
-        try:
+        with suppress(WeightsError):
             read_numpy_pickle(path)
-        except WeightsError:
-            pass
 
 
 def test_one_stored_array_cannot_fill_the_memory_many_times(tmp_path):

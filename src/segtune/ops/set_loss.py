@@ -15,11 +15,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from segtune.ops.mask_products import Masks
-from segtune.ops.mask_readers import AtCells, AtPixels, AtPoints, LossPoints, MaskReader
 from segtune.ops.mask_targets import MaskTargets
-from segtune.ops.matched_losses import Pairs, label_loss, mask_losses
-from segtune.ops.matching import assign, match_costs
+from segtune.ops.matched.losses import Pairs, label_loss, mask_losses
+from segtune.ops.matched.mask_products import Masks
+from segtune.ops.matched.mask_readers import AtCells, AtPixels, AtPoints, LossPoints, MaskReader
+from segtune.ops.matched.matching import assign, match_costs
 from segtune.ops.processes import mean_over_processes
 
 

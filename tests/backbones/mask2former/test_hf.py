@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,11 +14,9 @@ from transformers import (
     SwinConfig,
 )
 
-from segtune.backbones.encoders import resnet, swin
-from segtune.backbones.mask2former import config as own
 from segtune.backbones.mask2former.files import load_mask2former
 from segtune.backbones.mask2former.hf import save_for_hf
-from segtune.backbones.mask2former.random import random_mask2former
+from segtune.backbones.mask2former.random import TINY, random_mask2former
 from segtune.backbones.reading.hf_files import read_pretrained
 from segtune.errors import WeightsError
 
@@ -120,16 +119,11 @@ def test_forms_that_were_never_published_are_refused(changes, tmp_path):
 def test_sizes_that_transformers_has_not_are_refused(tmp_path):
     with pytest.raises(WeightsError, match="with 8 groups and 2 points; only 32 and 4"):
         save_for_hf(random_mask2former(), tmp_path)
-    deeplab = resnet.ResNetConfig((1, 1, 1, 1), stem=(4, 4, 8), bottleneck=4, out=16)
-    config = own.Mask2FormerConfig(deeplab, hidden=32, pixel_width=32, num_heads=4)
+    deeplab = replace(TINY.image_encoder, stem=(4, 4, 8))
+    config = replace(TINY, image_encoder=deeplab, groups=32, num_points=4)
     with pytest.raises(WeightsError, match="no ResNet with this stem"):
         save_for_hf(random_mask2former(config), tmp_path)
     assert not list(tmp_path.iterdir())
-
-
-def test_a_published_swin_has_a_window_that_maps_fill():
-    """Below its window a Swin of transformers differs, so its file is read for large images."""
-    assert swin.SwinConfig().window * 32 <= 800
 
 
 def test_what_is_missing_is_listed(tmp_path):

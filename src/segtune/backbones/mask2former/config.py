@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 from torch import Tensor
 
@@ -94,23 +94,59 @@ def config_from(
     pixel = deformable_sizes_from(
         keys_under(own, "pixel_decoder."), num_heads=num_heads, groups=groups
     )
-    decoder = keys_under(own, "decoder.")
-    num_layers = count_of(decoder, r"layers\.(\d+)\.")
-    num_queries, hidden = shape_of(decoder, "query_content", WHAT)
+    decoder = decoder_sizes_from(keys_under(own, "decoder."), num_heads=num_heads)
     return Mask2FormerConfig(
         image_encoder=encoder_config_from(keys_under(own, "image_encoder.")),
-        num_classes=shape_of(decoder, "class_linear.weight", WHAT)[0] - 1,
+        num_classes=decoder["num_classes"],
         class_agnostic=class_agnostic,
-        num_queries=num_queries,
-        hidden=hidden,
-        feedforward=shape_of(decoder, "layers.0.feedforward.expand.weight", WHAT)[0],
-        decoder_layers=num_layers,
+        num_queries=decoder["num_queries"],
+        hidden=decoder["hidden"],
+        feedforward=decoder["feedforward"],
+        decoder_layers=decoder["num_layers"],
         pixel_width=pixel["hidden"],
         pixel_feedforward=pixel["feedforward"],
         pixel_layers=pixel["num_layers"],
         num_points=pixel["num_points"],
-        mask_dim=pixel["mask_dim"],
+        mask_dim=decoder["mask_dim"],
         num_heads=num_heads,
-        projects_maps="input_proj.0.weight" in decoder,
+        projects_maps=decoder["in_channels"] is not None,
         groups=groups,
+    )
+
+
+class DecoderSizes(TypedDict):
+    """The arguments of a `MaskedDecoder` with fixed classes."""
+
+    hidden: int
+    num_queries: int
+    num_layers: int
+    num_heads: int
+    feedforward: int
+    mask_dim: int
+    num_classes: int
+    in_channels: int | None
+
+
+def decoder_sizes_from(own: Mapping[str, Tensor], *, num_heads: int = 8) -> DecoderSizes:
+    """Returns the sizes of a decoder, read from its tensors under our names.
+
+    Args:
+        num_heads: not in the weights; 8 in every published model.
+
+    Raises:
+        WeightsError: it is no decoder of a Mask2Former.
+    """
+    num_queries, hidden = shape_of(own, "query_content", WHAT)
+    num_layers = count_of(own, r"layers\.(\d+)\.")
+    first = "layers.0.feedforward.expand.weight"
+    project = "input_proj.0.weight"
+    return DecoderSizes(
+        hidden=hidden,
+        num_queries=num_queries,
+        num_layers=num_layers,
+        num_heads=num_heads,
+        feedforward=shape_of(own, first, WHAT)[0] if num_layers else hidden,
+        mask_dim=shape_of(own, "mask_mlp.4.weight", WHAT)[0],
+        num_classes=shape_of(own, "class_linear.weight", WHAT)[0] - 1,
+        in_channels=own[project].shape[1] if project in own else None,
     )

@@ -18,11 +18,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segtune.backbones.mask2former.config import Mask2FormerConfig, config_from
+from segtune.backbones.decoders.masked_decoder import MaskedDecoder
+from segtune.backbones.mask2former.config import Mask2FormerConfig, config_from, decoder_sizes_from
 from segtune.backbones.mask2former.hf import HF_TYPE, mask2former_from_hf
-from segtune.backbones.mask2former.keys import state_from_official, state_to_official
+from segtune.backbones.mask2former.keys import PREDICTOR, state_from_official, state_to_official
 from segtune.backbones.mask2former.model import Mask2Former
-from segtune.backbones.reading.key_tables import load_strictly
+from segtune.backbones.reading.key_tables import load_strictly, rename_keys
 from segtune.backbones.reading.preprocessing import stated_normalisation
 from segtune.errors import WeightsError
 from segtune.ops.normalisation import IMAGENET, IMAGENET_BY_UNIT, Normalisation
@@ -60,6 +61,21 @@ def mask2former_from_official(
     model = Mask2Former(config, name=name)
     load_strictly(model, own, name)
     return model
+
+
+def decoder_from_official(state: Mapping[str, Tensor], *, num_heads: int = 8) -> MaskedDecoder:
+    """Returns the decoder alone, frozen, from the part under "sem_seg_head.predictor.".
+
+    Args:
+        num_heads: not in the weights; 8 in every published model.
+
+    Raises:
+        WeightsError: something is missing, left over, or of another shape; all of it is listed.
+    """
+    own = rename_keys(state, PREDICTOR)
+    decoder = MaskedDecoder(**decoder_sizes_from(own, num_heads=num_heads))
+    load_strictly(decoder, own, "decoder")
+    return decoder.requires_grad_(False)
 
 
 def load_mask2former(

@@ -7,6 +7,7 @@ model is an ordinary Mask2Former. `hf_keys` has the names of transformers.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from torch import Tensor
@@ -32,13 +33,12 @@ FILE: Rules = (
 """From the names of a whole file."""
 
 SEGPROMPT = (
-    r"^sem_seg_head\.predictor\."
-    r"(id2feat|id2pe|memory_bank|ex2feat|ex2pe|query_repeat_feat|query_repeat_pos|open_class_embed)"
+    r"^(id2feat|id2pe|memory_bank|ex2feat|ex2pe|query_repeat_feat|query_repeat_pos|open_class_embed)"
     r"\."
 )
 """Tensors of SegPrompt's training: class embeddings, prompt cache, and optional parts."""
 
-PREDICTOR: Rules = (*MASKED, (r"^class_embed\.", "class_linear."))
+PREDICTOR: Rules = (*MASKED, (r"^class_embed\.", "class_linear."), (SEGPROMPT, None))
 
 
 def state_from_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -50,7 +50,7 @@ def state_from_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Raises:
         WeightsError: it holds tensors that are no part of these models; all of them are listed.
     """
-    state = rename_keys(state, (*FILE, (SEGPROMPT, None)))
+    state = rename_keys(state, FILE)
     prefixes = (IMAGE_ENCODER_PREFIX, PIXEL_DECODER_PREFIX, PREDICTOR_PREFIX)
     if extra := [key for key in state if not key.startswith(prefixes)]:
         raise WeightsError(f"tensors that are no part of a Mask2Former: {', '.join(extra)}")
@@ -65,6 +65,12 @@ def state_from_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         for own, official, rules in parts
         for key, value in rename_keys(keys_under(state, official), rules).items()
     }
+
+
+def segprompt_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Returns what only SegPrompt's training reads, under the official names below the prefix."""
+    predictor = keys_under(rename_keys(state, FILE), PREDICTOR_PREFIX)
+    return {key: value for key, value in predictor.items() if re.match(SEGPROMPT, key)}
 
 
 def state_to_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

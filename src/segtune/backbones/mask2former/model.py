@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -27,7 +26,7 @@ from segtune.backbones.decoders.memory import DecoderMemory
 from segtune.backbones.encoders.resnet import ResNet
 from segtune.backbones.encoders.swin import Swin, SwinConfig
 from segtune.backbones.mask2former.config import Mask2FormerConfig
-from segtune.ops.mask_products import MaskProducts
+from segtune.ops.matched.mask_products import MaskProducts
 from segtune.ops.normalisation import IMAGENET, Normalisation
 from segtune.ops.set_loss import SetPrediction
 from segtune.types import Geometry, MaskPrediction
@@ -194,13 +193,3 @@ class Mask2Former(nn.Module):
             masks = MaskProducts(mask_embeds, memory.mask_features)
             found.append(SetPrediction(class_logits, masks))
         return found
-
-    def save(self, folder: Path | str, *, half: bool = False) -> Path:
-        """Writes config.json and model.safetensors; see `files.load_mask2former`.
-
-        Args:
-            half: store the weights in float16.
-        """
-        from segtune.backbones.mask2former.files import save_mask2former
-
-        return save_mask2former(self, Path(folder), half=half)

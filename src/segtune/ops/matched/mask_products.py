@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from segtune.ops.point_sampling import sample_points
+from segtune.ops.matched.point_sampling import sample_points
 
 
 @dataclass(frozen=True)

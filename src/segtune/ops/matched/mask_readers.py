@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from segtune.ops.mask_products import Masks, at_points, formed
-from segtune.ops.point_sampling import random_points, sample_points, uncertain_points
+from segtune.ops.matched.mask_products import Masks, at_points, formed
+from segtune.ops.matched.point_sampling import random_points, sample_points, uncertain_points
 from segtune.ops.resize import bilinear
 
 

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from segtune.ops.mask_products import MaskProducts, at_points, formed
 from segtune.ops.mask_targets import MaskTargets
-from segtune.ops.matched_losses import Pairs
-from segtune.ops.matching import Match
+from segtune.ops.matched.losses import Pairs
+from segtune.ops.matched.mask_products import MaskProducts, at_points, formed
+from segtune.ops.matched.matching import Match
 from segtune.ops.set_loss import MASKFORMER, SetLossConfig, SetPrediction, set_loss
 
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from segtune.ops.mask_products import MaskProducts, Masks
-from segtune.ops.mask_readers import MaskReader
-from segtune.ops.matching import Match
+from segtune.ops.matched.mask_products import MaskProducts, Masks
+from segtune.ops.matched.mask_readers import MaskReader
+from segtune.ops.matched.matching import Match
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from segtune.ops.mask_readers import AtCells
-from segtune.ops.matched_losses import (
+from segtune.ops.matched.losses import (
     Pairs,
     bce_per_mask,
     dice_per_mask,
@@ -13,7 +12,8 @@ from segtune.ops.matched_losses import (
     label_loss,
     mask_losses,
 )
-from segtune.ops.matching import Match
+from segtune.ops.matched.mask_readers import AtCells
+from segtune.ops.matched.matching import Match
 
 CPU = torch.device("cpu")
 
