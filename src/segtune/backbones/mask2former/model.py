@@ -29,7 +29,7 @@ from segtune.backbones.mask2former.config import Mask2FormerConfig
 from segtune.ops.matched.mask_products import MaskProducts
 from segtune.ops.normalisation import IMAGENET, Normalisation
 from segtune.ops.set_loss import SetPrediction
-from segtune.types import Geometry, MaskPrediction
+from segtune.types import Geometry, MaskPrediction, MaskRule
 
 
 class Mask2Former(nn.Module):
@@ -154,18 +154,32 @@ class Mask2Former(nn.Module):
         decoder, memory = self.decoder, self.memory(pixels, sizes=sizes)
         return decoder(memory, decoder.query_content, decoder.query_position)
 
-    def prediction(self, answers: DecoderOutput, image: int, geometry: Geometry) -> MaskPrediction:
+    def prediction(
+        self,
+        answers: DecoderOutput,
+        image: int,
+        geometry: Geometry,
+        *,
+        decision: MaskRule | None = None,
+    ) -> MaskPrediction:
         """Returns the answers for one image as `ops.postprocess` takes them.
 
         `semantic`, `instances` and `panoptic` of it are the published inference. A class-agnostic
         model scores one class, "object".
+
+        Args:
+            answers: of a batch of which `image` is a row.
+            decision: for `semantic`; models that were published for semantic segmentation alone
+                take `SumAtResized()`.
         """
         assert answers.class_logits is not None
         logits, masks = answers.class_logits[image], answers.mask_logits[image]
-        if self.config.class_agnostic:
-            objects = logits.float().softmax(-1)[:, :1]
-            return MaskPrediction(geometry, mask_logits=masks, class_scores=objects)
-        return MaskPrediction(geometry, mask_logits=masks, class_logits=logits)
+        if not self.config.class_agnostic:
+            return MaskPrediction(
+                geometry, mask_logits=masks, class_logits=logits, decision=decision
+            )
+        objects = logits.float().softmax(-1)[:, :1]
+        return MaskPrediction(geometry, mask_logits=masks, class_scores=objects, decision=decision)
 
     @torch.no_grad()
     def propose(self, pixels: Tensor) -> Proposals:
