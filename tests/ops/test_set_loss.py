@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from segtune.ops.mask_targets import MaskTargets, targets_from_instances, targets_from_semantic
-from segtune.ops.matching import assign, match_costs
-from segtune.ops.point_sampling import sample_points
+from segtune.ops.matched.matching import assign, match_costs
+from segtune.ops.matched.point_sampling import sample_points
 from segtune.ops.set_loss import MASKFORMER, LossPoints, SetLossConfig, SetPrediction, set_loss
 from segtune.types import IGNORE, Instance
 from tests.goldens import close, goldens

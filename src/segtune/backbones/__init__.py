@@ -7,6 +7,7 @@ entry points of the group `segtune.models`, each of which names one `ModelSpec` 
 from __future__ import annotations
 
 from segtune.backbones.clip.spec import CLIP_VIT
+from segtune.backbones.mask2former.spec import MASK2FORMER
 from segtune.backbones.maskformer.spec import MASKFORMER
 from segtune.backbones.sam.spec import SAM, SAM3
 from segtune.backbones.seem.spec import SEEM
@@ -17,7 +18,7 @@ from segtune.storage.registry import Registry
 
 MODELS = Registry[ModelSpec](
     "kind of model",
-    (CLIP_VIT, SEEM, TWO_STAGE, MASKFORMER, HF_PROPOSALS, SAM, SAM3),
+    (CLIP_VIT, SEEM, TWO_STAGE, MASKFORMER, MASK2FORMER, HF_PROPOSALS, SAM, SAM3),
     group="segtune.models",
 )
 """Kind -> everything that is declared about it."""

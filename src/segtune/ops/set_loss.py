@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
-from torch.nn import functional as F
 
-from segtune.ops.mask_readers import AtCells, AtPixels, AtPoints, LossPoints, MaskReader
 from segtune.ops.mask_targets import MaskTargets
-from segtune.ops.matching import Match, assign, match_costs
+from segtune.ops.matched.losses import Pairs, label_loss, mask_losses
+from segtune.ops.matched.mask_products import Masks
+from segtune.ops.matched.mask_readers import AtCells, AtPixels, AtPoints, LossPoints, MaskReader
+from segtune.ops.matched.matching import assign, match_costs
+from segtune.ops.processes import mean_over_processes
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,12 @@ class SetPrediction(NamedTuple):
 
     Attributes:
         class_logits: (B, Q, K + 1), unbounded, the last column is "no object".
-        mask_logits: (B, Q, h, w), unbounded.
+        mask_logits: (B, Q, h, w), unbounded; as products where losses are taken at points, which
+            saves most of their memory.
     """
 
     class_logits: Tensor
-    mask_logits: Tensor
+    mask_logits: Masks
 
 
 def set_loss(
@@ -102,7 +104,7 @@ def set_loss(
     mask_logits = heads[-1].mask_logits
     every = _joined(targets)
     readers: list[MaskReader]
-    if config.dense and points is None and mask_logits[0, 0].numel() <= config.num_points:
+    if config.dense and points is None and mask_logits.shape[-2:].numel() <= config.num_points:
         readers = [AtCells(every.masks, mask_logits)] * len(heads)
     elif config.focal:
         readers = [AtPixels(every.masks, mask_logits)] * len(heads)
@@ -122,45 +124,24 @@ def set_loss(
         costs = [
             cost
             for head, reader in zip(heads, readers, strict=True)
-            for cost in _costs(head, every.class_ids, counts, reader, config)
+            for cost in pair_costs(head, every.class_ids, counts, reader, config)
         ]
         matches = assign(costs)
-        num_targets = _mean_over_processes(len(every), mask_logits.device)
+        num_targets = mean_over_processes(len(every), mask_logits.device)
         for i, (head, reader) in enumerate(zip(heads, readers, strict=True)):
             found = matches[i * len(targets) : (i + 1) * len(targets)]
-            pairs = _pairs(found, counts, mask_logits.device)
-            class_loss = _class_loss(head.class_logits.float(), every.class_ids, pairs, config)
-            logits, masks = reader.matched(
-                head.mask_logits[pairs.image_ids, pairs.query_ids].float(), pairs.rows
+            pairs = Pairs.of(found, counts, mask_logits.device)
+            class_logits = head.class_logits.float()
+            labels = pairs.labels(
+                every.class_ids, class_logits.shape[:2], no_object=class_logits.shape[-1] - 1
             )
+            class_loss = label_loss(class_logits, labels, no_object_weight=config.no_object_weight)
+            mask_sum, dice_sum = mask_losses(head.mask_logits, pairs, reader, focal=config.focal)
             suffix = "" if i == len(heads) - 1 else f"_{i}"
             losses[f"loss_class{suffix}"] = config.class_weight * class_loss
-            mask_loss = (focal_per_mask if config.focal else bce_per_mask)(logits, masks)
-            dice_loss = dice_per_mask(logits, masks)
-            losses[f"loss_mask{suffix}"] = config.mask_weight * mask_loss.sum() / num_targets
-            losses[f"loss_dice{suffix}"] = config.dice_weight * dice_loss.sum() / num_targets
+            losses[f"loss_mask{suffix}"] = config.mask_weight * mask_sum / num_targets
+            losses[f"loss_dice{suffix}"] = config.dice_weight * dice_sum / num_targets
     return losses
-
-
-def bce_per_mask(mask_logits: Tensor, masks: Tensor) -> Tensor:
-    """Returns (M,) mean binary cross-entropy of (M, P) logits and (M, P) masks in 0..1."""
-    return F.binary_cross_entropy_with_logits(mask_logits, masks, reduction="none").mean(1)
-
-
-def focal_per_mask(
-    mask_logits: Tensor, masks: Tensor, *, alpha: float = 0.25, gamma: float = 2.0
-) -> Tensor:
-    """Returns (M,) mean focal loss (Lin et al. 2017) of (M, P) logits and (M, P) masks in 0..1."""
-    bce = F.binary_cross_entropy_with_logits(mask_logits, masks, reduction="none")
-    probs = mask_logits.sigmoid()
-    missed = probs * (1 - masks) + (1 - probs) * masks  # 1 - p of the right answer
-    return ((alpha * masks + (1 - alpha) * (1 - masks)) * missed**gamma * bce).mean(1)
-
-
-def dice_per_mask(mask_logits: Tensor, masks: Tensor) -> Tensor:
-    """Returns (M,) 1 - (2 * sum(p t) + 1) / (sum(p) + sum(t) + 1) of (M, P) logits and masks."""
-    probs = mask_logits.sigmoid()
-    return 1 - (2 * (probs * masks).sum(1) + 1) / (probs.sum(1) + masks.sum(1) + 1)
 
 
 def _at_points(
@@ -179,22 +160,6 @@ def _at_points(
     )
 
 
-class _Pairs(NamedTuple):
-    """The matches of a batch in a row, (M,) int64 each: image, query, and row among all targets."""
-
-    image_ids: Tensor
-    query_ids: Tensor
-    rows: Tensor
-
-
-def _pairs(matches: Sequence[Match], counts: Sequence[int], device: torch.device) -> _Pairs:
-    first_rows = [sum(counts[:b]) for b in range(len(counts))]
-    image_ids = [torch.full_like(found.query_ids, b) for b, found in enumerate(matches)]
-    rows = [found.target_ids + first for found, first in zip(matches, first_rows, strict=True)]
-    query_ids = [found.query_ids for found in matches]
-    return _Pairs(*(torch.cat(ids).to(device) for ids in (image_ids, query_ids, rows)))
-
-
 def _joined(targets: Sequence[MaskTargets]) -> MaskTargets:
     """Returns the targets of all images in a row."""
     if len({target.masks.shape[1:] for target in targets}) != 1:
@@ -210,14 +175,20 @@ def _joined(targets: Sequence[MaskTargets]) -> MaskTargets:
 
 
 @torch.no_grad()
-def _costs(
+def pair_costs(
     head: SetPrediction,
     class_ids: Tensor,
     counts: Sequence[int],
     reader: MaskReader,
     config: SetLossConfig,
 ) -> list[Tensor]:
-    """Returns the (Q, N) matching costs of every image."""
+    """Returns the (Q, N) matching costs of every image.
+
+    Args:
+        class_ids: of the targets of all images in a row.
+        counts: how many targets each image has.
+        reader: says where masks are compared, and has the targets.
+    """
     pairs = reader.all_pairs(head.mask_logits, counts)
     images = zip(head.class_logits, class_ids.split(list(counts)), pairs, strict=True)
     return [
@@ -233,24 +204,3 @@ def _costs(
         )
         for class_logits, ids, (logits, masks) in images
     ]
-
-
-def _class_loss(
-    class_logits: Tensor, class_ids: Tensor, pairs: _Pairs, config: SetLossConfig
-) -> Tensor:
-    """Returns the cross-entropy over all queries, a mean weighted by the weights of the labels."""
-    no_object = class_logits.shape[-1] - 1
-    labels = torch.full(class_logits.shape[:2], no_object, device=class_logits.device)  # (B, Q)
-    labels[pairs.image_ids, pairs.query_ids] = class_ids[pairs.rows]
-    weights = class_logits.new_ones(no_object + 1)
-    weights[no_object] = config.no_object_weight
-    return F.cross_entropy(class_logits.flatten(0, 1), labels.flatten(), weights)
-
-
-def _mean_over_processes(count: int, device: torch.device) -> Tensor:
-    """Returns the mean of a count over all training processes, at least 1."""
-    total = torch.tensor(float(count), device=device)
-    if dist.is_available() and dist.is_initialized():
-        dist.all_reduce(total)
-        total = total / dist.get_world_size()
-    return total.clamp(min=1)

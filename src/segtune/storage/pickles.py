@@ -4,7 +4,8 @@ A pickle is a small program; Python's own reader runs it. Here its opcodes build
 numbers, strings, lists, tuples, dictionaries. A name such as `torch._utils _rebuild_tensor_v2`
 means what a table of the caller says it means, and any other name ends the reading.
 
-Only the opcodes of protocol 2 are known, which `torch.save` and TorchScript write. Memory and time
+The opcodes of protocol 2 are known, which `torch.save` and TorchScript write; `numpy_pickles` adds
+those of its files. Memory and time
 are bounded by the length of the pickle.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import mmap
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,8 +41,16 @@ class ScriptClass:
     name: str
 
 
+class Stored:
+    """A value that a pickle completes with a state of its own."""
+
+    def build(self, state: Any) -> None:
+        """Takes the state; raises `WeightsError` where it may not be."""
+        raise NotImplementedError
+
+
 @dataclass
-class ScriptObject:
+class ScriptObject(Stored):
     """An object of a TorchScript archive: what was stored of it, and no behaviour.
 
     Attributes:
@@ -51,6 +60,9 @@ class ScriptObject:
 
     name: str
     state: Any = None
+
+    def build(self, state: Any) -> None:
+        self.state = state
 
 
 def damaged() -> WeightsError:
@@ -77,12 +89,16 @@ class PickleReader:
             `WeightsError` for names that may not be there.
         stored: what a persistent id (a tuple) stands for.
         position: of the next byte; after `read`, the end of the pickle.
+        limit: bytes of the pickle; None is 8 MiB.
+        steps: what each opcode does; None takes those of protocol 2.
     """
 
     data: bytes | mmap.mmap
     meaning: Callable[[str], Any]
     stored: Callable[[Any], Any]
     position: int = 0
+    limit: int | None = None
+    steps: Mapping[int, Callable[[PickleReader], None]] | None = None
     _stack: list[Any] = field(default_factory=list)
     _memo: dict[int, Any] = field(default_factory=dict)
     _depth: int = 0
@@ -93,12 +109,13 @@ class PickleReader:
         Raises:
             WeightsError: it is damaged, too long, or names what may not be there.
         """
-        end = self.position + MAX_PICKLE
+        limit, steps = self.limit or MAX_PICKLE, self.steps or STEPS
+        end = self.position + limit
         try:
-            while (code := self._byte()) != _STOP:
+            while (code := self.byte()) != _STOP:
                 if self.position > end:
-                    raise WeightsError("its list of tensors is longer than 8 MiB")
-                _STEPS[code](self)
+                    raise WeightsError(f"its list of tensors is longer than {limit >> 20} MiB")
+                steps[code](self)
             return self._stack.pop()
         except WeightsError:
             raise
@@ -107,10 +124,10 @@ class PickleReader:
 
     # -- bytes ----------------------------------------------------------------------------
 
-    def _byte(self) -> int:
-        return self._take(1)[0]
+    def byte(self) -> int:
+        return self.take(1)[0]
 
-    def _take(self, length: int) -> bytes:
+    def take(self, length: int) -> bytes:
         end = self.position + length
         if end > len(self.data):
             raise WeightsError("it ends too early")
@@ -118,8 +135,8 @@ class PickleReader:
         self.position = end
         return taken
 
-    def _number(self, layout: str) -> Any:
-        return struct.unpack(layout, self._take(struct.calcsize(layout)))[0]
+    def number(self, layout: str) -> Any:
+        return struct.unpack(layout, self.take(struct.calcsize(layout)))[0]
 
     def _line(self) -> str:
         end = self.data.find(b"\n", self.position, self.position + MAX_LINE)
@@ -130,6 +147,18 @@ class PickleReader:
         return line
 
     # -- the stack ------------------------------------------------------------------------
+
+    def push(self, value: Any) -> None:
+        """Puts a value on the stack."""
+        self._stack.append(value)
+
+    def pop(self) -> Any:
+        """Takes the last value off the stack."""
+        return self._stack.pop()
+
+    def remember(self) -> None:
+        """Memorises the last value under the next number."""
+        self._memo[len(self._memo)] = self._stack[-1]
 
     def _mark(self) -> None:
         self._depth += 1
@@ -171,8 +200,8 @@ class PickleReader:
     def _build(self) -> None:
         state = self._stack.pop()
         made = self._stack[-1]
-        if isinstance(made, ScriptObject):
-            made.state = state
+        if isinstance(made, Stored):
+            made.build(state)
         elif not isinstance(made, dict):  # an OrderedDict has `_metadata`, which nobody needs
             raise damaged()
 
@@ -203,13 +232,13 @@ def _push(value: Callable[[PickleReader], Any]) -> Callable[[PickleReader], None
 
 def _memorise(layout: str) -> Callable[[PickleReader], None]:
     def step(reader: PickleReader) -> None:
-        reader._memo[reader._number(layout)] = reader._stack[-1]
+        reader._memo[reader.number(layout)] = reader._stack[-1]
 
     return step
 
 
 def _protocol(reader: PickleReader) -> None:
-    if (version := reader._byte()) != 2:
+    if (version := reader.byte()) != 2:
         raise WeightsError(f"its pickle has protocol {version}, torch writes 2; save it again")
 
 
@@ -224,14 +253,14 @@ _CODES: dict[bytes, Callable[[PickleReader], Any]] = {
     b"N": _push(lambda r: None),
     b"\x88": _push(lambda r: True),
     b"\x89": _push(lambda r: False),
-    b"K": _push(lambda r: r._number("<B")),
-    b"M": _push(lambda r: r._number("<H")),
-    b"J": _push(lambda r: r._number("<i")),
-    b"G": _push(lambda r: r._number(">d")),
-    b"\x8a": _push(lambda r: int.from_bytes(r._take(r._byte()), "little", signed=True)),
-    b"X": _push(lambda r: r._take(r._number("<I")).decode("utf-8", "surrogatepass")),
-    b"U": _push(lambda r: r._take(r._byte()).decode("latin-1")),
-    b"T": _push(lambda r: r._take(r._number("<I")).decode("latin-1")),
+    b"K": _push(lambda r: r.number("<B")),
+    b"M": _push(lambda r: r.number("<H")),
+    b"J": _push(lambda r: r.number("<i")),
+    b"G": _push(lambda r: r.number(">d")),
+    b"\x8a": _push(lambda r: int.from_bytes(r.take(r.byte()), "little", signed=True)),
+    b"X": _push(lambda r: r.take(r.number("<I")).decode("utf-8", "surrogatepass")),
+    b"U": _push(lambda r: r.take(r.byte()).decode("latin-1")),
+    b"T": _push(lambda r: r.take(r.number("<I")).decode("latin-1")),
     b")": _push(lambda r: ()),
     b"]": _push(lambda r: []),
     b"}": _push(lambda r: {}),
@@ -245,8 +274,8 @@ _CODES: dict[bytes, Callable[[PickleReader], Any]] = {
     b"u": lambda r: r._set_items(r._since_mark()),
     b"q": _memorise("<B"),
     b"r": _memorise("<I"),
-    b"h": _push(lambda r: r._memo[r._number("<B")]),
-    b"j": _push(lambda r: r._memo[r._number("<I")]),
+    b"h": _push(lambda r: r._memo[r.number("<B")]),
+    b"j": _push(lambda r: r._memo[r.number("<I")]),
 }
-_STEPS = {code[0]: step for code, step in _CODES.items()}
+STEPS = {code[0]: step for code, step in _CODES.items()}
 """What each opcode does to a reader."""

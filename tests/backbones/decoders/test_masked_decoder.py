@@ -14,9 +14,9 @@ from segtune.backbones.decoders.query_groups import (
     RunningGroup,
     visibility,
 )
-from segtune.backbones.reading.key_tables import load_strictly, rename_keys
+from segtune.backbones.mask2former.files import decoder_from_official as mask2former_decoder
+from segtune.backbones.reading.key_tables import load_strictly
 from segtune.backbones.seem.decoder_keys import (
-    DECODER,
     decoder_from_official,
     decoder_sizes_from,
     decoder_to_official,
@@ -105,6 +105,11 @@ def test_gradients_of_prompts_are_the_official_ones():
         assert all(parameter.grad is None for parameter in decoder.parameters())
 
 
+def segprompt_decoder(golden: Golden) -> MaskedDecoder:
+    heads = golden.config["nheads"]
+    return mask2former_decoder(golden.part("state_dict"), num_heads=heads)
+
+
 SEGPROMPT = ["segprompt_decoder_single", "segprompt_decoder_repeat"]
 
 
@@ -113,7 +118,7 @@ SEGPROMPT = ["segprompt_decoder_single", "segprompt_decoder_repeat"]
 @pytest.mark.parametrize("component", SEGPROMPT)
 def test_three_groups_of_segprompt_are_the_official_ones(component, dtype):
     for golden in goldens(component):
-        decoder = mask2former_decoder(golden.part("state_dict"), golden.config).to(dtype)
+        decoder = segprompt_decoder(golden).to(dtype)
         compare_segprompt(decoder, golden, dtype)
 
 
@@ -121,7 +126,7 @@ def test_three_groups_of_segprompt_are_the_official_ones(component, dtype):
 @pytest.mark.parametrize("component", SEGPROMPT)
 def test_one_wrong_weight_is_noticed(component):
     golden = goldens(component)[0]
-    decoder = mask2former_decoder(golden.part("state_dict"), golden.config).double()
+    decoder = segprompt_decoder(golden).double()
     notices_every_weight(decoder, lambda: compare_segprompt(decoder, golden, torch.float64))
 
 
@@ -144,24 +149,6 @@ def compare_segprompt(decoder: MaskedDecoder, golden: Golden, dtype: torch.dtype
         for i, step in enumerate((*group.aux, group)):
             close(step.class_logits, out[f"{name}_logits"][i])
             close(step.mask_logits, out[f"{name}_masks"][i], steps=DEEP_STEPS)
-
-
-def mask2former_decoder(state: dict[str, Tensor], sizes: dict) -> MaskedDecoder:
-    rules = [(r"^class_embed\.", "class_linear."), *DECODER]
-    names = ("ex2", "id2", "memory_bank", "query_repeat")
-    decoder = MaskedDecoder(
-        hidden=sizes["hidden_dim"],
-        num_queries=sizes["num_queries"],
-        num_layers=sizes["dec_layers"],
-        num_heads=sizes["nheads"],
-        feedforward=sizes["dim_feedforward"],
-        mask_dim=sizes["mask_dim"],
-        num_classes=sizes["num_classes"],
-        in_channels=sizes["in_channels"] if "input_proj.0.weight" in state else None,
-    )
-    own = {key: value for key, value in state.items() if not key.startswith(names)}
-    load_strictly(decoder, rename_keys(own, rules), "golden")
-    return decoder.requires_grad_(False)
 
 
 def prompt_queries(

@@ -18,7 +18,7 @@ from segtune.backbones.maskformer.keys import NO_OBJECT, config_from_official, s
 from segtune.backbones.maskformer.model import MaskFormer, MaskFormerConfig
 from segtune.errors import WeightsError
 from segtune.ops.mask_targets import MaskTargets
-from segtune.ops.matching import assign, match_costs
+from segtune.ops.matched.matching import assign, match_costs
 from segtune.ops.normalisation import IMAGENET
 from segtune.ops.set_loss import MASKFORMER, SetPrediction, set_loss
 from tests.goldens import Golden, close, goldens

@@ -233,17 +233,28 @@ class MaskedDecoder(nn.Module):
         """Returns the mask embeddings (..., M) of queries with the given states (..., D)."""
         return self.mask_mlp(self.norm(states))
 
+    def classes_and_embeds(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns class logits (..., K + 1) and mask embeddings (..., M) of states (..., D).
+
+        For decoders with fixed classes.
+        """
+        if self.class_linear is None:
+            raise SegtuneError("this decoder compares with words; use head(..., text=...)")
+        normed = self.norm(states)
+        return self.class_linear(normed), self.mask_mlp(normed)
+
     def head(
         self, memory: DecoderMemory, states: Tensor, *, text: Tensor | None = None
     ) -> DecoderOutput:
         """Returns the answers of queries with the given states, (G, Q, D); see `forward`."""
         states = per_image(states, len(memory))
+        if self.class_linear is not None:
+            logits, mask_embeds = self.classes_and_embeds(states)
+            mask_logits = mask_products(mask_embeds, memory.mask_features)
+            return DecoderOutput(mask_logits, None, logits, mask_embeds, states)
         normed = self.norm(states)
         mask_embeds = self.mask_mlp(normed)  # (B, Q, M)
         mask_logits = mask_products(mask_embeds, memory.mask_features)
-        if self.class_linear is not None:
-            logits = self.class_linear(normed)
-            return DecoderOutput(mask_logits, None, logits, mask_embeds, states)
         embeds = normed @ self.class_projection
         embeds = embeds / (embeds.norm(dim=-1, keepdim=True) + NORM_EPSILON)
         class_logits = None if text is None else self.classify(embeds, text)

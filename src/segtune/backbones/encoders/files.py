@@ -59,7 +59,7 @@ SWIN_HF: Rules = (
     (r"^hidden_states_norms\.stage3\.", "output_norms.2."),
     (r"^hidden_states_norms\.stage4\.", "output_norms.3."),
 )
-"""Queries, keys and values stay apart; see `_joined`."""
+"""Queries, keys and values stay apart; see `joined_attention`."""
 
 RESNET_HF: Rules = (
     (r"^resnet\.", ""),
@@ -121,11 +121,18 @@ def _from_folder(path: Path) -> dict[str, Tensor]:
     if kind not in TRANSFORMERS:
         expected = " or ".join(TRANSFORMERS)
         raise WeightsError(f"{path} is a {kind!r} model; an image encoder is a {expected}")
-    return _joined(rename_keys(read_state(found[0]), TRANSFORMERS[kind]))
+    return joined_attention(rename_keys(read_state(found[0]), TRANSFORMERS[kind]))
 
 
-def _joined(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Returns the state with queries, keys and values of an attention as one layer."""
+def joined_attention(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Returns the state with queries, keys and values of every attention as one layer.
+
+    Args:
+        state: renamed by `SWIN_HF`; that of a ResNet stays as it is.
+
+    Raises:
+        WeightsError: some of the three are missing.
+    """
     joined = {key: value for key, value in state.items() if ".attention.self." not in key}
     for key in state:
         if match := re.search(r"\.attention\.self\.query\.(weight|bias)$", key):
@@ -135,3 +142,15 @@ def _joined(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             name = f"{key[: match.start()]}.attention.qkv.{match[1]}"
             joined[name] = torch.cat([state[part] for part in parts])
     return joined
+
+
+def split_attention(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Returns the state with queries, keys and values apart; `joined_attention` leads back."""
+    split: dict[str, Tensor] = {}
+    for key, value in state.items():
+        if ".attention.qkv." in key:
+            for name, third in zip(("query", "key", "value"), value.chunk(3), strict=True):
+                split[key.replace(".attention.qkv.", f".attention.self.{name}.")] = third
+        else:
+            split[key] = value
+    return split

@@ -8,11 +8,11 @@ pixels of unseen classes, act as negatives of every class, as in both official p
 from __future__ import annotations
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from segtune.ops.processes import mean_over_processes
 from segtune.types import IGNORE
 
 CLASSES_AT_ONCE = 32
@@ -47,10 +47,7 @@ def sigmoid_loss(
     """
     num_classes = logits.shape[1]
     present = _classes_present(labels, num_classes)  # (B, K)
-    num_pairs = present.sum().clamp(min=1).float()
-    if dist.is_initialized():  # the official code averages the count over processes
-        dist.all_reduce(num_pairs)
-        num_pairs = (num_pairs / dist.get_world_size()).clamp(min=1)
+    num_pairs = mean_over_processes(present.sum().clamp(min=1))  # as in the official code
     focal = dice = logits.new_zeros((), dtype=torch.float32)
     for start in range(0, num_classes, classes_at_once):
         part = slice(start, start + classes_at_once)

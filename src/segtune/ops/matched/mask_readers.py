@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from segtune.ops.point_sampling import random_points, sample_points, uncertain_points
+from segtune.ops.matched.mask_products import Masks, at_points, formed
+from segtune.ops.matched.point_sampling import random_points, sample_points, uncertain_points
 from segtune.ops.resize import bilinear
 
 
@@ -29,7 +30,7 @@ class MaskReader(Protocol):
     """Reads predictions and targets at the same P places; made for the targets of one batch."""
 
     def all_pairs(
-        self, mask_logits: Tensor, counts: Sequence[int]
+        self, mask_logits: Masks, counts: Sequence[int]
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yields per image (Q, P) logits of all queries and (N, P) masks of its targets.
 
@@ -47,14 +48,14 @@ class MaskReader(Protocol):
 class AtCells:
     """Compares masks at every pixel of the predictions; targets are means inside each pixel."""
 
-    def __init__(self, masks: Tensor, like: Tensor) -> None:
+    def __init__(self, masks: Tensor, like: Masks) -> None:
         height, width = like.shape[-2:]
         self.masks = F.adaptive_avg_pool2d(masks.float(), (height, width)).flatten(1)
 
     def all_pairs(
-        self, mask_logits: Tensor, counts: Sequence[int]
+        self, mask_logits: Masks, counts: Sequence[int]
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        yield from zip(mask_logits.flatten(2), self.masks.split(list(counts)), strict=True)
+        yield from zip(formed(mask_logits).flatten(2), self.masks.split(list(counts)), strict=True)
 
     def matched(self, mask_logits: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         return mask_logits.flatten(1), self.masks[rows]
@@ -67,15 +68,17 @@ class AtPixels:
     size of the targets, with predictions enlarged bilinearly.
     """
 
-    def __init__(self, masks: Tensor, like: Tensor) -> None:
+    def __init__(self, masks: Tensor, like: Masks) -> None:
         self.masks = masks
         small = F.interpolate(masks[:, None].float(), size=like.shape[-2:], mode="nearest")
         self.small_masks = small[:, 0].flatten(1)
 
     def all_pairs(
-        self, mask_logits: Tensor, counts: Sequence[int]
+        self, mask_logits: Masks, counts: Sequence[int]
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        yield from zip(mask_logits.flatten(2), self.small_masks.split(list(counts)), strict=True)
+        yield from zip(
+            formed(mask_logits).flatten(2), self.small_masks.split(list(counts)), strict=True
+        )
 
     def matched(self, mask_logits: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         height, width = self.masks.shape[-2:]
@@ -100,7 +103,7 @@ class AtPoints:
         self.num_points, self.oversample, self.importance = num_points, oversample, importance
 
     def all_pairs(
-        self, mask_logits: Tensor, counts: Sequence[int]
+        self, mask_logits: Masks, counts: Sequence[int]
     ) -> Iterator[tuple[Tensor, Tensor]]:
         num_images, device = len(mask_logits), mask_logits.device
         if self.given is not None:
@@ -111,8 +114,8 @@ class AtPoints:
                 num_images, self.num_points, generator=self.generator, device=device
             )
         masks = self.masks.split(list(counts))
-        for logits, targets, at in zip(mask_logits, masks, points, strict=True):
-            yield sample_points(logits, at[None]), sample_points(targets, at[None])
+        for image, (targets, at) in enumerate(zip(masks, points, strict=True)):
+            yield at_points(mask_logits, image, at), sample_points(targets, at[None])
 
     def matched(self, mask_logits: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         if self.given is not None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from segtune.ops.matching import assign, mask_costs, match, match_costs
+from segtune.ops.matched.matching import assign, mask_costs, match, match_costs
 
 
 def _problem(num_queries: int, num_targets: int, *, seed: int = 0) -> tuple[Tensor, ...]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from segtune.ops.point_sampling import (
+from segtune.ops.matched.point_sampling import (
     most_uncertain,
     random_points,
     sample_points,
