@@ -20,13 +20,13 @@ from segtune.backbones.clip.random import random_clip_vit
 from segtune.backbones.maskformer.files import save_maskformer
 from segtune.backbones.maskformer.keys import state_to_official
 from segtune.backbones.maskformer.model import MaskFormer
+from segtune.backbones.maskformer.random import random_maskformer
 from segtune.backbones.seem.files import save_seem
 from segtune.backbones.seem.model import TINY, random_seem
 from segtune.trainers.bundled.clip.tokenizer import train_tokenizer
 from tests.backbones.test_hub import _official
 from tests.cli.conftest import export_tiny
 from tests.data import trees
-from tests.pairs import tiny_maskformer
 
 PUBLIC_CLIPS = ("openai/clip-vit-large-patch14", "clip-vit-large-patch14", "MODEL", "clip")
 PUBLIC_MASKS = ("facebook/mask2former-swin-large-coco-panoptic", "proposals")
@@ -38,8 +38,8 @@ QUICK = segtune.FitConfig(loop=segtune.LoopConfig(steps=1), views=1, batch=1, sh
 
 def zoo(folder: Path) -> Path:
     """Writes random models under the names of the bundled ones."""
-    export_tiny(folder / "clip-vit-tiny", seed=0, context=CONTEXT)
-    save_maskformer(sized(tiny_maskformer()), folder / "maskformer-tiny")
+    export_tiny(folder / "clip-vit-tiny", seed=0, layers=3, context=CONTEXT)
+    save_maskformer(sized(random_maskformer()), folder / "maskformer-tiny")
     tokenizer = train_tokenizer(
         ["a photo of a plain resistor."], vocab_size=600, context_length=CONTEXT
     )
@@ -69,7 +69,7 @@ def ovseg_file(path: Path) -> None:
     clip = random_clip_vit(
         width=64, text_width=64, layers=2, heads=1, vocab_size=600, context=CONTEXT, seed=5
     )
-    config = replace(tiny_maskformer().config, num_heads=8, groups=32, fpn_width=32, mask_dim=32)
+    config = replace(random_maskformer().config, num_heads=8, groups=32, fpn_width=32, mask_dim=32)
     with torch.random.fork_rng(devices=[]):
         state = state_to_official(MaskFormer(config).state_dict(), config)
     state |= {f"clip_adapter.clip_model.{key}": value for key, value in _official(clip).items()}
@@ -79,9 +79,9 @@ def ovseg_file(path: Path) -> None:
 def models(folder: Path) -> Path:
     """Writes the models that pages call by a public name, a letter or a file; needs `zoo`."""
     for name in PUBLIC_CLIPS:
-        export_tiny(folder / name, seed=0, context=CONTEXT)
+        export_tiny(folder / name, seed=0, layers=3, context=CONTEXT)
     for name in PUBLIC_MASKS:
-        save_maskformer(sized(tiny_maskformer()), folder / name)
+        save_maskformer(sized(random_maskformer()), folder / name)
     for name in OVSEG_FILES:
         ovseg_file(folder / name)
     two_stage(folder / "runs" / "mf", proposals="maskformer-tiny", clip="clip-vit-tiny")
@@ -107,6 +107,8 @@ def data(folder: Path) -> Path:
         (folder / name).write_text(json.dumps(masks))
     for name in ("camvid", "CAMVID"):
         trees.camvid(folder / name)
+        trees.save_image(folder / name / "train/0016E5_00390.png")
+        trees.save_map(folder / name / "trainannot/0016E5_00390.png", trees.noise(0, 12))
     trees.index_png(folder / "photos")
     trees.save_image(folder / "photos" / "a.jpg")
     (folder / "captions.jsonl").write_text(
@@ -116,7 +118,9 @@ def data(folder: Path) -> Path:
         trees.coco_instances(folder / name)
         said = trees.coco_captions(folder / name)
         said.write_text(said.read_text().replace("Second one.", "Two persons and a car."))
-    shutil.copy(said, folder / "captions_train2017.json")
+        shutil.copytree(folder / name / "val2017", folder / name / "train2017")
+        for file in (folder / name / "annotations").glob("*_val2017.json"):
+            shutil.copy(file, file.with_name(file.name.replace("val", "train")))
     return benchmarks(folder)
 
 

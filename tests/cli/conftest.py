@@ -97,13 +97,13 @@ def pair_folder(tmp_path_factory: pytest.TempPathFactory, model_folder: str) -> 
     return str(folder)
 
 
-def export_tiny(folder: Path, *, seed: int, context: int = 24) -> str:
+def export_tiny(folder: Path, *, seed: int, layers: int = 2, context: int = 24) -> str:
     """Writes a CLIP of random weights that reads `context` tokens; returns the folder."""
     recipe = make_recipe(
         {
             "image_size": 32,
             "vision_width": 32,
-            "vision_layers": 2,
+            "vision_layers": layers,
             "vision_heads": 2,
             "text_width": 32,
             "text_layers": 2,

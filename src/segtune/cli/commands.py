@@ -38,7 +38,7 @@ COMMANDS = {
             "segtune segment 'photos/*.jpg' --vocab coco_80 --task instance --format overlay,coco",
             'segtune segment photo.jpg --points "120,80; 40,60,-" --vocab "car, tree" --model M',
             'segtune segment photo.jpg --masks masks.json --vocab "car, tree"',
-            "segtune segment photos/ --vocab ade20k_150 --model ovseg.pth --set weight=0.6",
+            "segtune segment photos/ --vocab ade20k_150 --model ovseg-tiny --set weight=0.6",
         ),
     ),
     "fit": Command(
@@ -70,8 +70,9 @@ COMMANDS = {
         mine,
         (
             "segtune mine synthetic:base --out pairs.jsonl",
-            "segtune mine COCO --layout coco_instances --caption-file captions_train2017.json "
-            "--nouns rules --captions all --model clip-vit-large-patch14 --out coco.jsonl",
+            "segtune mine COCO --layout coco_instances --nouns rules --captions all "
+            "--caption-file COCO/annotations/captions_train2017.json "
+            "--model clip-vit-large-patch14 --out coco.jsonl",
             "segtune mine captions.jsonl --masks M --nouns spacy --workers 4 --out pairs.parquet",
         ),
     ),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from segtune.trainers.loop import split_parameters
 
 from segtune.backbones.hub import load_backbone
 from segtune.backbones.seem.model import Seem
@@ -25,7 +26,6 @@ from segtune.trainers.bundled.scenes.train_seem import (
     make_trainee,
     run,
 )
-from segtune.trainers.loop import split_parameters
 
 RECIPE = make_recipe(
     name="seem-test",
@@ -116,6 +116,15 @@ def test_interrupted_and_resumed_equals_uninterrupted(finished: Path, tmp_path: 
     assert log_of(finished) == log_of(tmp_path)
     models = [(out / "model" / "model.safetensors").read_bytes() for out in (finished, tmp_path)]
     assert models[0] == models[1]
+
+
+def test_weights_to_start_from_must_have_the_sizes_of_the_recipe(finished: Path) -> None:
+    start = str(finished / "model")
+    trainee, _ = fresh(replace(RECIPE, init=start, seed=1))
+    again = load_backbone(start, device="cpu")
+    assert torch.equal(trainee.seem.decoder.query_content, again.decoder.query_content)
+    with pytest.raises(SegtuneError, match="does not fit the Seem it is loaded into"):
+        fresh(replace(RECIPE, init=start, num_queries=7))
 
 
 def test_another_recipe_is_refused(finished: Path) -> None:

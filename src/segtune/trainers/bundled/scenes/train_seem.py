@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from segtune.backbones.clip.model import ClipVit
 from segtune.backbones.encoders.focalnet import FocalNetConfig
 from segtune.backbones.hub import load_backbone
+from segtune.backbones.reading.key_tables import load_strictly
 from segtune.backbones.seem.config import SeemConfig
 from segtune.backbones.seem.files import save_seem
 from segtune.backbones.seem.model import Seem
@@ -115,8 +116,8 @@ def make_trainee(recipe: SeemRecipe, dataset: Dataset) -> tuple[SeemTrainee, lis
     clip = cast(ClipVit, load_backbone(recipe.text, device="cpu"))
     seem = build_seem(recipe, clip)
     if recipe.init is not None:
-        start = cast(Seem, load_backbone(recipe.init, device="cpu"))
-        seem.load_state_dict(start.state_dict())
+        start = load_backbone(recipe.init, device="cpu")
+        load_strictly(seem, cast(Seem, start).state_dict(), recipe.init)
     class_ids, vocabulary = seen_classes(dataset.vocabulary)
     templates = read_templates(recipe.templates)
     embeds = embed_vocabulary(seem, vocabulary, templates, use_cache=False)

@@ -1,62 +1,37 @@
-"""The page about benchmarks says what the code does."""
+"""What pages claim about the code beside commands: tables, protocols, recipes, file formats."""
 
 from __future__ import annotations
 
-import argparse
+import json
 import re
-import shlex
 from pathlib import Path
 
 import pytest
 
-from segtune.cli.commands import COMMANDS
+from segtune.cli.main import parser_of
 from segtune.data.formats import open_dataset
-from segtune.data.protocols import layout_for, open_for
+from segtune.data.protocols import layout_for
 from segtune.fewshot.run import read_recipe
+from segtune.vocabulary.nouns.registry import NOUN_BACKENDS
 from segtune.vocabulary.protocols import find_protocol, protocol_names
 from segtune.vocabulary.templates import read_templates
-from tests.data import trees
+from tests import docs, standins
+from tests.docs import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGE = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
-COMMANDS_THERE = re.findall(r"^    segtune evaluate (.+)$", PAGE, flags=re.MULTILINE)
+BENCHMARKS, MINING = (
+    (ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("benchmarks.md", "mining.md")
+)
 RECIPES = sorted((ROOT / "recipes" / "rpn").glob("*-*.yaml"))
 
 
-@pytest.fixture
-def datasets(tmp_path: Path) -> Path:
-    """The tree of the page."""
-    trees.ade20k(tmp_path / "ADEChallengeData2016")
-    trees.ade20k_full(tmp_path / "ADE20K_2021_17_01")
-    list_file = "ImageSets/Main/val.txt"
-    trees.context_published(tmp_path / "VOCdevkit" / "VOC2010", list_file=list_file)
-    trees.voc(tmp_path / "VOCdevkit" / "VOC2012", augmented=False)
-    trees.coco_stuff(tmp_path / "coco", published=True)
-    trees.cityscapes(tmp_path / "cityscapes", train_ids=False)
-    return tmp_path
-
-
-def parsed(command: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    COMMANDS["evaluate"].add_options(parser)
-    return parser.parse_args(shlex.split(command))
-
-
 def test_every_protocol_has_a_command() -> None:
-    assert {parsed(command).protocol for command in COMMANDS_THERE} == set(protocol_names())
-
-
-@pytest.mark.parametrize("command", COMMANDS_THERE)
-def test_commands_find_their_data(datasets: Path, command: str) -> None:
-    options = parsed(command)
-    dataset = open_for(options.protocol, datasets, split="val")
-    assert dataset[0].semantic is not None
-    find_protocol(options.protocol).scoring_map(options.names or "synonyms")
-    read_templates(options.templates or "single")
+    commands = [line.words for line in docs.lines("docs/benchmarks.md")]
+    named = {parser_of(words[1]).parse_args(words[2:]).protocol for words in commands}
+    assert named == set(protocol_names())
 
 
 def test_published_settings_are_those_of_the_page() -> None:
-    section = PAGE.split("## Which settings were published?")[1]
+    section = BENCHMARKS.split("## Which settings were published?")[1]
     lines = (line.split("|") for line in section.splitlines() if line.startswith("| "))
     table = {line[1].strip(): [cell.strip() for cell in line[2:5]] for line in lines}
     assert set(table) <= {"protocol", *protocol_names()}
@@ -72,7 +47,8 @@ def test_published_settings_are_those_of_the_page() -> None:
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
-def test_recipes_of_protocols_open_their_data(datasets: Path, recipe: Path) -> None:
+def test_recipes_of_protocols_open_their_data(tmp_path: Path, recipe: Path) -> None:
+    datasets = standins.benchmarks(tmp_path) / "datasets"
     settings = read_recipe(recipe)
     assert settings.protocol == recipe.stem
     protocol = find_protocol(settings.protocol)
@@ -80,3 +56,12 @@ def test_recipes_of_protocols_open_their_data(datasets: Path, recipe: Path) -> N
     assert settings.templates == read_templates(settings.templates).name
     plain = open_dataset(datasets, layout=settings.layout, vocabulary=protocol.classes())
     assert len(plain.vocabulary) == len(protocol.classes())
+
+
+def test_the_line_of_captions_is_a_caption_file() -> None:
+    (line,) = re.findall(r"^    (\{.+\})$", MINING, flags=re.MULTILINE)
+    assert set(json.loads(line)) == {"image", "captions"}
+
+
+def test_every_noun_finder_is_on_the_page() -> None:
+    assert set(re.findall(r"^\| `(\w+)`", MINING, flags=re.MULTILINE)) >= set(NOUN_BACKENDS)
