@@ -20,7 +20,7 @@ def test_a_zoo_recipe_goes_to_its_trainer(run: Run, monkeypatch: pytest.MonkeyPa
     outcome = run("train", "clip.yaml", "--resume", "--set", "num_steps=7", "--set", "lr=1e-3")
     assert (outcome.status, outcome.out) == (0, "wrote runs/clip/model\n")
     [(config, out, resume)] = calls
-    assert (config.seed, config.num_steps, config.lr) == (3, 7, 0.001)
+    assert (config.seed, config.steps, config.lr) == (3, 7, 0.001)
     assert (out, resume) == (Path("runs/clip"), True)
 
 
@@ -99,9 +99,12 @@ def test_a_recipe_for_mask_proposals(run: Run, labelled: Path, model_folder: str
         (None, "no recipe at r.yaml"),
         ("a: [", "is not YAML"),
         ("- rpn", "has no `system:`"),
-        ("system: zoo/clip_vit\nsteps: 3", "unknown settings ['steps']"),
+        ("system: zoo/clip_vit\nwidgets: 3", "'widgets' is not a field"),
         ("system: ovseg/pairs\nstages: [{mode: ft}]", "needs `pairs:`, `data:` or both"),
-        ("system: ovseg/pairs\ndata: photos\nspeed: 3", "has no option speed"),
+        (
+            "system: ovseg/pairs\ndata: photos\nspeed: 3",
+            "'speed' is not a field; did you mean",
+        ),
         ("system: ovseg/maskformer", "names no data; add for example --set data=COCO"),
         ("system: ovseg/maskformer\npreset: ovseg-swin", "did you mean ovseg-swinb?"),
         ("system: ovseg/maskformer\ndata: nowhere", "nowhere"),

@@ -29,7 +29,15 @@ from segtune.storage.registry import resolve
 from segtune.systems import SYSTEMS, build_system, zero_shot_system
 from segtune.systems.base import System, Targets, Words
 from segtune.systems.spec import Case, SystemSpec
-from segtune.types import Concept, Geometry, Instance, MaskPrediction, Resolution, Sample, Vocabulary
+from segtune.types import (
+    Concept,
+    Geometry,
+    Instance,
+    MaskPrediction,
+    Resolution,
+    Sample,
+    Vocabulary,
+)
 from tests.conftest import LetterTokenizer
 
 FIT = ("red star", "green grass", "blue sea", "sand")
@@ -137,7 +145,9 @@ def answers(system: System, pixels: Tensor, words: Words) -> list[MaskPrediction
     """Returns the predictions for a batch."""
     size = (pixels.shape[-2], pixels.shape[-1])
     with torch.inference_mode():
-        return system.predict(system.encode(pixels), words, [Geometry(size, size, size)] * len(pixels))
+        return system.predict(
+            system.encode(pixels), words, [Geometry(size, size, size)] * len(pixels)
+        )
 
 
 def tensors_of(prediction: MaskPrediction) -> dict[str, Tensor]:
@@ -347,7 +357,8 @@ def test_a_prompt_file_makes_an_equal_system(setup, models, tmp_path):
     assert same(answers(system, pixels, words), answers(other, pixels, words))
     image = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE + 8, 3), dtype=np.uint8)
     results = [
-        model.segment(image, setup.asked(), **given) for given in ({"system": system}, {"prompts": file})
+        model.segment(image, setup.asked(), **given)
+        for given in ({"system": system}, {"prompts": file})
     ]
     assert np.array_equal(*(result.semantic for result in results))
 
