@@ -1,8 +1,6 @@
 """Many results, several formats, one folder."""
 
 import json
-import subprocess
-import sys
 import tracemalloc
 from pathlib import Path
 
@@ -103,47 +101,3 @@ def test_memory_does_not_grow_with_the_images(tmp_path: Path) -> None:
     peak(2)
     written = (tmp_path / "2" / "instances.json").stat().st_size / 2
     assert peak(60) < peak(10) + 5 * written  # of 50 more images
-
-
-PLUGIN = """
-from segtune.export.sinks import Format
-
-TALLY = Format("tally", "pixels per class", ("semantic",), "tally.txt", "tally_plugin:TallySink")
-
-
-class TallySink:
-    def open(self, place, vocabulary, *, images=None):
-        self.place, self.lines = place, []
-
-    def add(self, name, image, result):
-        self.lines.append(f"{name} {image.shape} {sorted(result.classes_found())}")
-
-    def close(self):
-        self.place.write_text("\\n".join(self.lines))
-        return [self.place]
-
-    def abort(self):
-        pass
-"""
-USE = """
-import numpy as np
-from segtune.cli.main import parser_of
-from segtune.export.folder import ResultFolder
-from tests.export.results import IMAGE, WORDS, answer
-
-assert "overlay, png, coco, panoptic, tally" in " ".join(parser_of("segment").format_help().split())
-options = parser_of("segment").parse_args(["a.png", "--format", "tally"])
-with ResultFolder("out", WORDS, formats=options.formats) as folder:
-    folder.add("a", IMAGE, answer())
-"""
-
-
-def test_a_sink_of_another_package(tmp_path: Path) -> None:
-    (tmp_path / "tally_plugin.py").write_text(PLUGIN)
-    info = tmp_path / "tally_plugin-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tally_plugin\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[segtune.sinks]\ntally = tally_plugin:TALLY\n")
-    code = f"import sys; sys.path[:0] = {[str(tmp_path), *sys.path]!r}\n{USE}"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
-    assert (tmp_path / "out" / "tally.txt").read_text() == "a (6, 8, 3) ['grass', 'star']"
