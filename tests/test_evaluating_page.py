@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-from segtune.cli.main import parser_of
 from segtune.eval.judges import JUDGES
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "evaluating.md").read_text(encoding="utf-8")
@@ -15,11 +14,3 @@ def test_the_table_is_that_of_the_tasks():
     for name, _, needs in rows:
         assert ("label maps" in needs) == (name in ("semantic", "panoptic"))
         assert ("groups" in needs) == ("groups" in JUDGES[name].needs)
-
-
-def test_commands_can_be_typed():
-    commands = re.findall(r'^    segtune evaluate (".+?") (.+)$', PAGE, flags=re.MULTILINE)
-    assert len(commands) == 2
-    for data, words in commands:
-        options = parser_of("evaluate").parse_args([data.strip('"'), *words.split()])
-        assert options.task in JUDGES
