@@ -106,7 +106,8 @@ class Format:
 
     def make(self) -> Sink:
         """Returns a sink that is still to be opened."""
-        return resolve(self.sink)()
+        sink: Sink = resolve(self.sink)()
+        return sink
 
 
 SINKS: Registry[Format] = Registry(
