@@ -4,6 +4,7 @@ import torch
 from PIL import Image
 
 from segtune.backbones.uniovseg.canvas import geometry_on, off_canvas, paint, picture_extent
+from segtune.types import Geometry
 from tests.goldens import close, goldens
 
 
@@ -12,7 +13,8 @@ def test_the_way_back():
     for golden in goldens("uniovseg_postprocess"):
         width, height = golden.config["out_wh"]
         masks = golden["inputs.mask_logits"][:2]
-        geometry = geometry_on((height, width), max(masks.shape[-2:]))
+        size = (height, width)
+        geometry = Geometry(size, size, tuple(masks.shape[-2:]))
         close(off_canvas(masks, geometry), golden["outputs.resized_to_output"])
 
 
@@ -34,6 +36,12 @@ def test_sizes(size, resized):
 def test_extent_of_a_picture():
     assert picture_extent((1, 1), 64) == (0.0, 0.0)
     assert picture_extent((101, 51), 64) == (31.5, 63.0)
+
+
+def test_an_input_that_is_no_square_is_resized_as_it_is():
+    masks = torch.arange(8.0).view(1, 2, 4)
+    assert torch.equal(off_canvas(masks, Geometry((2, 4), (2, 4), (2, 4))), masks)
+    assert off_canvas(masks, Geometry((6, 5), (2, 4), (2, 4))).shape == (1, 6, 5)
 
 
 def test_masks_of_the_size_of_the_canvas_are_cut():

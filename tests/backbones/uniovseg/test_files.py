@@ -1,6 +1,10 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
+from segtune.backbones.hub import load_backbone
+from segtune.backbones.two_stage.proposal_files import load_proposals
 from segtune.backbones.uniovseg.files import load_uniovseg, save_uniovseg, uniovseg_from_official
 from segtune.backbones.uniovseg.keys import to_official
 from segtune.backbones.uniovseg.random import TINY, random_uniovseg
@@ -41,6 +45,14 @@ def model():
     return random_uniovseg(seed=2)
 
 
+RELEASED_HEADS = replace(
+    TINY,
+    clip=replace(TINY.clip, text=replace(TINY.clip.text, num_heads=1)),
+    num_heads=8,
+    groups=32,
+    canvas=1024,
+)
+"""Few numbers, but in what weights do not tell like the released model."""
 SIZES = {"num_heads": 4, "groups": 8, "canvas": 64, "text_heads": 4}
 
 
@@ -54,6 +66,16 @@ def test_a_checkpoint_of_detectron2(model, tmp_path):
     assert _equal(loaded, model)
     assert loaded.config == TINY
     assert loaded.fingerprint == model.fingerprint
+
+
+def test_it_is_loaded_by_its_name_or_path(model, tmp_path):
+    state = to_official(random_uniovseg(RELEASED_HEADS).state_dict())
+    torch.save({"model": state}, tmp_path / "stage1.pth")
+    loaded = load_backbone(tmp_path / "stage1.pth", device="cpu")
+    assert (loaded.kind, loaded.name, loaded.dense_size) == ("uniovseg", "stage1", 1024)
+    folder = save_uniovseg(model, tmp_path / "model")
+    assert _equal(load_backbone(folder, device="cpu"), model)
+    assert _equal(load_proposals(folder, device="cpu"), model)
 
 
 def test_own_folder(model, tmp_path):

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from segtune.backbones.uniovseg.random import TINY, random_uniovseg
-from segtune.ops.mask_pooling import masks_at, pool_inside
+from segtune.ops.masks.pooling import masks_at, pool_inside
 from segtune.systems.uniovseg.adapter import (
     FeatureAdapter,
     region_embeds,

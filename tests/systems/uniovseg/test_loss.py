@@ -33,7 +33,13 @@ def compare(golden, prefix, suffix, losses):
 def test_losses_of_points():
     for golden in goldens(COMPONENT, "matching"):
         matches = [
-            match_points(at_an_eighth(predictions), masks, points)
+            match_points(
+                at_an_eighth(predictions),
+                masks,
+                points,
+                mask_weight=golden.config["mask_w"],
+                dice_weight=golden.config["dice_w"],
+            )
             for _, predictions, masks, points in problems(golden)
         ]
         masks = torch.cat(

@@ -54,12 +54,13 @@ def off_canvas(mask_logits: Tensor, geometry: Geometry) -> Tensor:
     """Returns masks over the canvas (N, h, w) as masks over the original image (N, H, W).
 
     Up to the size of the canvas, from there to the square of the longer side, and cut: the two
-    bilinear steps of the official code.
+    bilinear steps of the official code. An input that is no square is resized as it is.
     """
     height, width = geometry.original_size
-    square = (max(height, width),) * 2
+    is_square = geometry.input_size[0] == geometry.input_size[1]
+    last = (max(height, width),) * 2 if is_square else (height, width)
     planes = mask_logits[:, None]  # as a batch: the number of masks must not change the rounding
-    for size in (geometry.input_size, square):
+    for size in (geometry.input_size, last):
         if tuple(planes.shape[-2:]) != tuple(size):
             planes = F.interpolate(planes, size, mode="bilinear", align_corners=False)
     return planes[:, 0, :height, :width]

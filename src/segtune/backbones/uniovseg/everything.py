@@ -14,9 +14,9 @@ from torch import Tensor
 
 from segtune.backbones.uniovseg.canvas import picture_extent
 from segtune.backbones.uniovseg.mask_decoder import MaskAnswers
-from segtune.backbones.uniovseg.model import CHUNK, Seen, UniOvseg
+from segtune.backbones.uniovseg.seen import CHUNK, AnswersPrompts, Seen
 from segtune.errors import SegtuneError
-from segtune.ops.mask_suppression import grid_points, mask_suppression, stability
+from segtune.ops.masks.suppression import grid_points, mask_suppression, stability
 
 MIN_IOU = 0.6190392
 """ln(0.65 / 0.35): the official code takes the sigmoid of the IoU once more and keeps 0.65."""
@@ -86,7 +86,7 @@ def grid_on(
 
 @torch.no_grad()
 def find_everything(
-    model: UniOvseg,
+    model: AnswersPrompts,
     seen: Seen,
     pictures: list[tuple[int, int]],
     config: EverythingConfig | None = None,

@@ -54,6 +54,17 @@ def load_uniovseg(path: Path | str, *, tokenizer: str | Path | None = None) -> U
     )
 
 
+def proposals_from_folder(path: Path, *, title: str) -> UniOvseg:
+    """Returns a model as a source of masks, on the CPU.
+
+    Args:
+        title: what tables and files call it.
+    """
+    model = load_uniovseg(path)
+    model.name = title
+    return model
+
+
 def uniovseg_from_official(
     state: Mapping[str, Tensor],
     *,

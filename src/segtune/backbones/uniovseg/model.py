@@ -10,44 +10,30 @@ Shape letters: B images, P prompts, K masks of a prompt, S side of the canvas.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segtune.backbones.base import fingerprint_of
+from segtune.backbones.base import Proposals, fingerprint_of
 from segtune.backbones.clip_convnext.model import ClipConvNext
 from segtune.backbones.decoders.deformable import DeformablePixelDecoder
 from segtune.backbones.decoders.layers import ChannelNorm
 from segtune.backbones.decoders.position import FourierPositions, SinePositions
-from segtune.backbones.uniovseg.canvas import GREY
+from segtune.backbones.uniovseg.canvas import GREY, paint
 from segtune.backbones.uniovseg.config import UniOvsegConfig
-from segtune.backbones.uniovseg.mask_decoder import MaskAnswers, MaskDecoder, MaskMemory
+from segtune.backbones.uniovseg.everything import EverythingConfig, find_everything
+from segtune.backbones.uniovseg.look import LookedUniOvseg
+from segtune.backbones.uniovseg.mask_decoder import MaskAnswers, MaskDecoder
 from segtune.backbones.uniovseg.prompt_encoder import PromptEncoder, PromptTokens
+from segtune.backbones.uniovseg.seen import CHUNK, Seen
+from segtune.ops.masks.pooling import masks_at, pool_inside
 
-CHUNK = 100
-"""Prompts that are decoded at a time; changes memory and speed, never the result."""
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What the model saw of a batch of images, to be asked any number of prompts.
-
-    Attributes:
-        maps: raw maps of the CLIP, fine to coarse.
-        levels: maps of the pixel decoder, coarse to fine.
-        mask_features: (B, D, H / 4, W / 4).
-        memory: what prompts read.
-        size: (H, W) of the input.
-    """
-
-    maps: tuple[Tensor, ...]
-    levels: tuple[Tensor, ...]
-    mask_features: Tensor
-    memory: MaskMemory
-    size: tuple[int, int]
+ABSENT = -100.0
+"""Mask logit of what only fills up an image with fewer masks than its neighbours in the batch."""
 
 
 class UniOvseg(nn.Module):
@@ -57,6 +43,9 @@ class UniOvseg(nn.Module):
         config: sizes.
         clip: both towers; its sizes are those of the config.
         name: of the weights.
+
+    Attributes:
+        everything: how `propose` finds masks.
 
     Example:
         >>> import torch
@@ -79,6 +68,7 @@ class UniOvseg(nn.Module):
     ) -> None:
         super().__init__()
         self.config, self.name = config, name
+        self.everything = EverythingConfig()
         self.clip = clip
         encoding = SinePositions if config.positions == "sine" else FourierPositions
         self.pixel_decoder = DeformablePixelDecoder(
@@ -193,3 +183,51 @@ class UniOvseg(nn.Module):
             torch.cat([part.offsets for part in parts], 1),
             torch.cat([part.ious for part in parts], 1),
         )
+
+    # -- what the house asks for ------------------------------------------------------------
+
+    @torch.no_grad()
+    def look(self, pixels: np.ndarray, short_side: int | None = None) -> LookedUniOvseg:
+        """Returns what the model sees of (H, W, 3) uint8 pixels, for any number of clicks.
+
+        Args:
+            short_side: plays no part; the model has a canvas of its own.
+        """
+        canvas, geometry = paint(pixels, self.config.canvas)
+        return LookedUniOvseg(self, self.see(canvas[None].to(self.device)), geometry)
+
+    @torch.no_grad()
+    def propose(self, pixels: Tensor) -> Proposals:
+        """Returns the masks of (B, 3, H, W) pixels, 0..255 RGB; sides are multiples of 32.
+
+        The grid lies over the whole input. Objectness is the overlap with the true mask that the
+        model expects; what fills up an image with fewer masks is empty and has objectness 0.
+        """
+        seen = self.see(pixels.to(self.device).float())
+        found = find_everything(self, seen, [seen.size] * len(pixels), self.everything)
+        most = max(len(each.ious) for each in found)
+        masks, ious = [], []
+        for each in found:
+            missing = most - len(each.ious)
+            masks.append(F.pad(each.mask_logits, (0, 0, 0, 0, 0, missing), value=ABSENT))
+            ious.append(F.pad(each.ious, (0, missing)))
+        return Proposals(torch.stack(masks), objectness=torch.stack(ious))
+
+    def regions(self, seen: Seen, mask_logits: Tensor) -> Tensor:
+        """Returns the mean of the last map of the CLIP inside each mask, (B, Q, C).
+
+        Args:
+            mask_logits: (B, Q, h, w), unbounded, over the input.
+        """
+        last = seen.maps[-1]
+        return pool_inside(last, masks_at(mask_logits, (last.shape[-2], last.shape[-1])))
+
+    def name_logits(self, seen: Seen, mask_logits: Tensor, text_embeds: Tensor) -> Tensor:
+        """Returns (B, Q, K): how much the frozen CLIP takes regions for each of K words.
+
+        Args:
+            mask_logits: (B, Q, h, w), unbounded, over the input.
+            text_embeds: (K, k), unit length.
+        """
+        embeds = F.normalize(self.clip.project(self.regions(seen, mask_logits)), dim=-1)
+        return self.clip.temperature * embeds @ text_embeds.to(embeds).T

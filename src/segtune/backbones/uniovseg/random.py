@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from segtune.backbones.clip_convnext.random import TINY as TINY_CLIP
-from segtune.backbones.clip_convnext.random import random_clip_convnext
+from segtune.backbones.clip_convnext.random import random_clip_convnext, tiny_clip_convnext
 from segtune.backbones.uniovseg.config import UniOvsegConfig
 from segtune.backbones.uniovseg.model import UniOvseg
 
@@ -23,6 +24,12 @@ TINY = UniOvsegConfig(
     canvas=64,
 )
 """Sizes for tests."""
+
+
+def tiny_uniovseg(*, seed: int = 0, tokenizer: Any = None) -> UniOvseg:
+    """Returns a model with the sizes of `TINY`, for tests; its text tower reads 64 tokens."""
+    config = replace(TINY, clip=tiny_clip_convnext().config)
+    return random_uniovseg(config, tokenizer=tokenizer, seed=seed)
 
 
 def random_uniovseg(

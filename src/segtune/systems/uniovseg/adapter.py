@@ -26,8 +26,9 @@ from torch import Tensor, nn
 
 from segtune.backbones.clip_convnext.model import RegionHead
 from segtune.backbones.uniovseg.config import UniOvsegConfig
-from segtune.backbones.uniovseg.model import Seen, UniOvseg
-from segtune.ops.mask_pooling import masks_at, pool_inside
+from segtune.backbones.uniovseg.model import UniOvseg
+from segtune.backbones.uniovseg.seen import Seen
+from segtune.ops.masks.pooling import masks_at, pool_inside
 from segtune.systems.uniovseg.lora import LowRank
 
 
@@ -122,8 +123,7 @@ def region_embeds(
         mask_logits: (B, Q, h, w), unbounded, over the input.
         adapter: None gives those of the frozen CLIP.
     """
-    last = seen.maps[-1]
-    pooled = pool_inside(last, masks_at(mask_logits, (last.shape[-2], last.shape[-1])))
+    pooled = model.regions(seen, mask_logits)
     if adapter is None:
         return F.normalize(model.clip.project(pooled), dim=-1)
     pooled = pooled + adapter(adapter.reduced(sources_of(seen)), mask_logits)

@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from segtune.ops.mask_pooling import masks_at, pool_inside
-from segtune.ops.mask_suppression import (
+from segtune.ops.masks.pooling import masks_at, pool_inside
+from segtune.ops.masks.suppression import (
     grid_points,
     mask_suppression,
     overlaps,
