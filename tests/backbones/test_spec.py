@@ -42,7 +42,7 @@ def test_bundled_models_are_of_known_kinds():
 
 
 def test_sentences_name_what_can():
-    assert models_that_can("points") == "SEEM, SAM or SAM 2"
+    assert models_that_can("points") == "SEEM, SAM, SAM 2 or Uni-OVSeg"
     assert can("sam3", "words")
     assert not can("sam", "words")
 
@@ -52,6 +52,13 @@ def test_sentences_name_what_can():
     [
         ("config.json", {"model_type": "clip"}, "clip-vit"),
         ("open_clip_config.json", {"model_cfg": {}}, "clip-vit"),
+        (
+            "open_clip_config.json",
+            {"model_cfg": {"vision_cfg": {"timm_model_name": "convnext_large"}}},
+            "clip-convnext",
+        ),
+        ("config.json", {"model_type": "clip-convnext"}, "clip-convnext"),
+        ("config.json", {"model_type": "uniovseg"}, "uniovseg"),
         ("config.json", {"model_type": "seem"}, "seem"),
         ("config.json", {"model_type": "sam2_video"}, "sam"),
         ("config.json", {"model_type": "sam3"}, "sam3"),
@@ -69,10 +76,10 @@ def test_folders_are_known_by_what_their_files_say(tmp_path, name, content, kind
 
 
 def test_what_a_file_says_comes_before_that_it_is_there(tmp_path, monkeypatch):
-    mark = FolderMark("open_clip_config.json", "model_cfg.vision_cfg.timm_model_name")
+    mark = FolderMark("open_clip_config.json", "model_cfg.vision_cfg.other")
     monkeypatch.setitem(MODELS._entries, "other", ModelSpec("other", ("Other",), (), (mark,)))
     file = tmp_path / "open_clip_config.json"
-    file.write_text('{"model_cfg": {"vision_cfg": {"timm_model_name": "convnext"}}}')
+    file.write_text('{"model_cfg": {"vision_cfg": {"other": "convnext"}}}')
     assert spec_of_folder(tmp_path).kind == "other"
     file.write_text('{"model_cfg": {"vision_cfg": {"patch_size": 16}}}')
     assert spec_of_folder(tmp_path).kind == "clip-vit"
@@ -86,6 +93,14 @@ def test_what_a_file_says_comes_before_that_it_is_there(tmp_path, monkeypatch):
         (["sem_seg_head.predictor.query_feat.weight", "backbone.x"], "seem"),
         (["sem_seg_head.predictor.mask_embed.0", "clip_adapter.clip_model.x"], "two-stage"),
         (["sem_seg_head.predictor.bg_feature"], "two-stage"),
+        (["visual.trunk.stem.0.weight", "text_projection"], "clip-convnext"),
+        (
+            [
+                "backbone.clip_model.visual.trunk.stem.0.weight",
+                "sem_seg_head.predictor.prompt_encoder.mask_emb",
+            ],
+            "uniovseg",
+        ),
     ],
 )
 def test_state_dicts_are_known_by_the_names_of_tensors(names, kind):
@@ -100,7 +115,9 @@ def test_damaged_and_useless_folders_are_told(tmp_path):
     with pytest.raises(WeightsError, match=r"proposes masks and names none; pair it .*\+CLIP"):
         load_backbone(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(WeightsError, match=r"'bert' model; .* model_type clip, seem"):
+    with pytest.raises(
+        WeightsError, match=r"'bert' model; .* model_type clip, clip-convnext, seem"
+    ):
         load_backbone(tmp_path)
 
 

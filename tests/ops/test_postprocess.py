@@ -19,6 +19,7 @@ from segtune.types import (
     SumAtOriginal,
     Vocabulary,
 )
+from tests.goldens import close, goldens
 
 PADDED = Geometry(original_size=(29, 41), resized_size=(22, 31), input_size=(24, 32))
 
@@ -339,3 +340,39 @@ def test_answers_are_those_of_the_cpu(pixel_scores: str) -> None:
     for task in (semantic, instances, panoptic):
         here, there = task(masks, words(12)), task(moved, words(12))
         assert [s.class_id for s in here.segments] == [s.class_id for s in there.segments]
+
+
+@pytest.mark.golden
+def test_decisions_are_those_of_fc_clip() -> None:
+    """All three of its inference functions, which the evaluation of Uni-OVSeg follows."""
+    for golden in goldens("uniovseg_classified_inference"):
+        sizes, out = golden.config, golden.part("outputs")
+        size = (sizes["H"], sizes["W"])
+        vocabulary = Vocabulary(
+            tuple(
+                Concept(f"class {i}", kind="thing" if i in sizes["things"] else "stuff")
+                for i in range(sizes["C"])
+            )
+        )
+        prediction = MaskPrediction(
+            Geometry(size, size, size),
+            mask_logits=golden["inputs.mask_logits"],
+            class_logits=golden["inputs.mask_cls_logits"],
+        )
+        labels = label_pixels(prediction).class_ids
+        assert torch.equal(labels, out["semantic_scores"].argmax(0))
+
+        whole = panoptic(
+            prediction, vocabulary, min_score=sizes["object_thr"], overlap=sizes["overlap_thr"]
+        )
+        expected = torch.full(size, -1)
+        for segment_id, _, class_id in out["segments_id_isthing_category"].tolist():
+            expected[out["panoptic_map"] == segment_id] = class_id
+        assert np.array_equal(whole.semantic, expected.numpy())
+        assert len(whole.segments) == len(out["segments_id_isthing_category"])
+
+        found = instances(prediction, vocabulary, top=sizes["topk"], things_only=True)
+        assert [segment.class_id for segment in found.segments] == out["instance_classes"].tolist()
+        close(torch.tensor([segment.score for segment in found.segments]), out["instance_scores"])
+        for segment, mask in zip(found.segments, out["instance_masks"], strict=True):
+            assert np.array_equal(segment.full_mask(size), mask.bool().numpy())

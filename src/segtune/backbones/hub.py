@@ -108,8 +108,8 @@ def _from_folder(path: Path, card: Card | None, tokenizer: str | Path | None) ->
     if spec is None:
         known = [t for each in MODELS.values() if each.load_folder for t in each.model_types]
         raise WeightsError(
-            f"{path} is a {stated_type(path)!r} model; segtune needs a CLIP with a ViT image "
-            f"tower, a SEEM or a SAM here: model_type {', '.join(known)}"
+            f"{path} is a {stated_type(path)!r} model; segtune needs one of these here: "
+            f"model_type {', '.join(known)}"
         )
     if not spec.load_folder:
         shown = card.name if card else path

@@ -12,6 +12,7 @@ from segtune.backbones.clip_convnext.files import (
 )
 from segtune.backbones.clip_convnext.keys import config_from, from_open_clip, to_open_clip
 from segtune.backbones.clip_convnext.random import TINY, random_clip_convnext
+from segtune.backbones.hub import load_backbone
 from segtune.errors import WeightsError
 from tests.goldens import goldens
 
@@ -73,6 +74,7 @@ def test_open_clip_export(clip, tmp_path, prefix, safe):
     (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
     loaded = load_clip_convnext(tmp_path)
     assert _equal(loaded, clip)
+    assert _equal(load_backbone(tmp_path, device="cpu"), clip)
     assert loaded.config == TINY
     assert loaded.normalisation.unit_mean == (0.5, 0.5, 0.5)
     tokens = torch.tensor([[62, 5, 63]])

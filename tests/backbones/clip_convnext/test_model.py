@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from segtune.backbones.clip_convnext.files import clip_convnext_from_official
 from segtune.backbones.clip_convnext.random import random_clip_convnext
 from segtune.errors import SegtuneError
-from segtune.ops.mask_pooling import masks_at, pool_inside
+from segtune.ops.masks.pooling import masks_at, pool_inside
 from tests.goldens import close, goldens, notices_every_weight
 
 PREFIX = "state_dict.backbone.clip_model"

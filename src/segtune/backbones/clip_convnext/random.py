@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,6 +20,12 @@ TINY = ClipConvNextConfig(
     head_hidden=32,
 )
 """Sizes for tests."""
+
+
+def tiny_clip_convnext(*, seed: int = 0, tokenizer: Any = None) -> ClipConvNext:
+    """Returns a model with the sizes of `TINY`, for tests; its text tower reads 64 tokens."""
+    config = replace(TINY, text=replace(TINY.text, context_length=64))
+    return random_clip_convnext(config, tokenizer=tokenizer, seed=seed)
 
 
 def random_clip_convnext(

@@ -29,6 +29,12 @@ class SinePositions(nn.Module):
         """Returns the encoding of a grid (h, w) on the device and in the precision of `like`."""
         return sine_positions(*size, self.width // 2, device=like.device, dtype=like.dtype)
 
+    def at(self, points_norm: Tensor) -> Tensor:
+        """Returns (..., C), -1..1, of points (..., 2): (x, y) in 0..1; y before x."""
+        x, y = (2 * math.pi * points_norm).unbind(-1)
+        half = self.width // 2
+        return torch.cat([_waves(y, half), _waves(x, half)], -1)
+
 
 class FourierPositions(nn.Module):
     """Random Fourier features (Tancik et al. 2020): sines and cosines of random frequencies.
@@ -102,8 +108,12 @@ def sine_positions(
 def _axis(length: int, num_features: int, device: torch.device | str | None) -> Tensor:
     """Returns the encoding of one axis, (F, length)."""
     steps = torch.arange(1, length + 1, dtype=torch.float32, device=device)
-    angles = steps / (length + EPSILON) * (2 * math.pi)
-    features = torch.arange(num_features, device=device)
+    return _waves(steps / (length + EPSILON) * (2 * math.pi), num_features).T
+
+
+def _waves(angles: Tensor, num_features: int) -> Tensor:
+    """Returns (..., F): sines and cosines in turn, of angles divided by growing numbers."""
+    features = torch.arange(num_features, device=angles.device)
     pairs = torch.div(features, 2, rounding_mode="floor")
-    angles = angles / TEMPERATURE ** (2 * pairs / num_features)[:, None]  # (F, length)
-    return torch.where((features % 2 == 0)[:, None], angles.sin(), angles.cos())
+    slower = angles[..., None] / TEMPERATURE ** (2 * pairs / num_features)
+    return torch.where(features % 2 == 0, slower.sin(), slower.cos())

@@ -1,6 +1,6 @@
 import torch
 
-from segtune.ops.mask_pooling import masks_at, pool_inside
+from segtune.ops.masks.pooling import masks_at, pool_inside
 
 
 def test_means_are_those_of_a_loop():
