@@ -115,8 +115,10 @@ def test_vocabulary_replaces_the_names(tmp_path: Path) -> None:
 
 def test_listing_layouts_is_complete() -> None:
     folder = Path(__file__).parents[3] / "src" / "segtune" / "data" / "formats"
-    files = {file.stem for file in folder.glob("*.py")} - {"__init__", "coco_files", "synthetic"}
-    assert {entry.name for entry in layouts()} == files
+    files = {file.stem for file in folder.glob("*.py")} - {"__init__", "synthetic"}
+    files |= {f"coco.{kind}" for kind in ("instances", "panoptic", "captions")}
+    assert {entry.home or entry.name for entry in layouts()} == files
+    assert all(hasattr(entry.module(), "read") for entry in layouts())
 
 
 def test_the_classes_of_data(tmp_path: Path) -> None:

@@ -28,10 +28,11 @@ class Layout:
 
     name: str
     looks_like: str
+    home: str | None = None
 
     def module(self) -> ModuleType:
-        """Returns the module with `detect`, `splits` and `read`."""
-        return import_module(f"segtune.data.formats.{self.name}")
+        """Returns the module with `detect`, `splits` and `read`: that of its name, or `home`."""
+        return import_module(f"segtune.data.formats.{self.home or self.name}")
 
 
 _LAYOUTS = (
@@ -48,9 +49,21 @@ _LAYOUTS = (
     Layout("voc", "VOC2012 with JPEGImages/, SegmentationClass[Aug]/ and lists"),
     Layout("context", "VOC2010 with trainval/*.mat, SegmentationClassContext/ or prepared maps"),
     Layout("coco_stuff", "images/<split>2017 with *_labelTrainIds.png or stuffthingmaps/"),
-    Layout("coco_instances", "annotations/instances_<split>.json, or any such JSON file"),
-    Layout("coco_panoptic", "annotations/panoptic_<split>.json with id PNGs, or the JSON file"),
-    Layout("coco_captions", "annotations/captions_<split>.json, or such a JSON file; no labels"),
+    Layout(
+        "coco_instances",
+        "annotations/instances_<split>.json, or any such JSON file",
+        "coco.instances",
+    ),
+    Layout(
+        "coco_panoptic",
+        "annotations/panoptic_<split>.json with id PNGs, or the JSON file",
+        "coco.panoptic",
+    ),
+    Layout(
+        "coco_captions",
+        "annotations/captions_<split>.json, or such a JSON file; no labels",
+        "coco.captions",
+    ),
     Layout("captions", 'captions.jsonl with {"image": "...", "captions": [...]}; no labels'),
 )
 

@@ -59,6 +59,17 @@ class Stored:
         """Whether pixels are colours."""
         return self.values.ndim == 3
 
+    def colors(self) -> np.ndarray | None:
+        """Returns (H, W, 3) uint8 colours, of palettes too; None where one channel is stored."""
+        if self.palette is not None:
+            entries = np.zeros((256, 3), np.uint8)
+            entries[: len(self.palette)] = self.palette
+            return entries[self.values]
+        if self.is_coloured:
+            return self.values
+        is_grey = self.mode in ("RGB", "RGBA")
+        return np.repeat(self.values[..., None], 3, axis=2) if is_grey else None
+
 
 def read_stored(path: Path | str, *, what: str = "mask file") -> Stored:
     """Returns what a file of masks or labels holds; `what` names it in messages.
