@@ -96,6 +96,8 @@ def _pointing(options: Namespace) -> Pointing | None:
     """Returns what `--points` or `--boxes` point at; None without them."""
     if options.skip_empty and options.masks is None:
         raise SegtuneError("--skip-empty is about masks that are given; add --masks PATH")
+    if options.skip_bad and options.masks is None:
+        raise SegtuneError("--skip-bad is about masks that are given; add --masks PATH")
     asks = any(each is not None for each in (options.masks, options.points, options.boxes))
     if asks and (options.system is not None or options.settings):
         raise SegtuneError(
@@ -125,7 +127,8 @@ def _masks(options: Namespace, images: Sequence[ImageFile]) -> MaskSource | None
     """Returns the masks of `--masks`; None without it."""
     if options.masks is None:
         return None
-    return MaskSource(options.masks, images=[image.path for image in images])
+    paths = [image.path for image in images]
+    return MaskSource(options.masks, images=paths, skip_bad=options.skip_bad)
 
 
 def _checked(pointing: Pointing, images: Sequence[ImageFile]) -> tuple[Pointing, list[ImageFile]]:

@@ -84,10 +84,15 @@ class SemanticLoader:
 
 @dataclass
 class Subset:
-    """The samples of a dataset at the given indices, in that order."""
+    """The samples of a dataset at the given indices, in that order.
+
+    Attributes:
+        left_out: those that are not among them for a reason that is worth telling.
+    """
 
     dataset: Dataset
     indices: Sequence[int]
+    left_out: tuple[LeftOut, ...] = ()
 
     def __post_init__(self) -> None:
         self.name = self.dataset.name

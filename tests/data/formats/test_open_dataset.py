@@ -97,11 +97,11 @@ def test_wrong_layout_for_the_folder(tmp_path: Path) -> None:
 def test_options_follow_a_question_mark(tmp_path: Path) -> None:
     trees.camvid(tmp_path)
     assert len(open_dataset(f"{tmp_path}?sequence=0001TP")) == 2
-    message = "'city' in .* is not an option of this layout; possible: sequence"
+    message = "'city' for .* is not an option of this layout; possible: sequence"
     with pytest.raises(DataError, match=message):
         open_dataset(f"{tmp_path}?city=ulm")
     trees.index_png(tmp_path / "plain")
-    with pytest.raises(DataError, match="possible: none"):
+    with pytest.raises(DataError, match="possible: label_values, ignore_value"):
         open_dataset(f"{tmp_path / 'plain'}?split=val")
 
 

@@ -10,6 +10,7 @@ imports none of them.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +18,7 @@ from types import ModuleType
 from urllib.parse import parse_qsl
 
 from segtune.data.formats import synthetic
+from segtune.data.readable import readable
 from segtune.errors import DataError, unknown_name
 from segtune.types import Dataset, Vocabulary
 from segtune.vocabulary.parse import VocabularySpec, parse_vocabulary
@@ -79,6 +81,8 @@ def open_dataset(
     layout: str | None = None,
     split: str | None = None,
     vocabulary: VocabularySpec | None = None,
+    options: Mapping[str, str] | None = None,
+    skip_bad: bool = False,
 ) -> Dataset:
     """Returns the dataset at a path, or a generated one.
 
@@ -89,6 +93,9 @@ def open_dataset(
         split: "train", "val", ...; if None, "train" where there is one, else the only split.
         vocabulary: names for the classes, in the order of the data set's own; needed for data that
             does not name its classes.
+        options: further options of the layout, as after the question mark.
+        skip_bad: leave out what is damaged, which `segtune.data.left_out` lists, in place of
+            refusing it; every file is read for this.
 
     Raises:
         FileNotFoundError: there is nothing at the path.
@@ -100,22 +107,26 @@ def open_dataset(
         FileNotFoundError: dataset no/such/folder does not exist; check the path
     """
     names = None if vocabulary is None else read_vocabulary(vocabulary)
-    place, options = _take_apart(str(spec))
+    place, given = _take_apart(str(spec))
+    given |= options or {}
     if place.startswith(synthetic.PREFIX):
         if names is not None:
             raise DataError(f"{place} names its own classes; leave --vocab out")
-        return synthetic.read(place.removeprefix(synthetic.PREFIX), options, split=split)
+        return synthetic.read(place.removeprefix(synthetic.PREFIX), given, split=split)
     path = Path(place)
     module = _choose(path, layout).module()
     known = inspect.signature(module.read).parameters
-    for option in options:
+    for option in given:
         if option not in known or option in ("path", "split", "vocabulary"):
             possible = [name for name in known if name not in ("path", "split", "vocabulary")]
             raise DataError(
-                f"{option!r} in {str(spec)!r} is not an option of this layout; "
+                f"{option!r} for {str(spec)!r} is not an option of this layout; "
                 f"possible: {', '.join(possible) or 'none'}"
             )
-    return module.read(path, split=split, vocabulary=names, **options)
+    if skip_bad and "skip_bad" in known:
+        given["skip_bad"] = "1"
+    dataset = module.read(path, split=split, vocabulary=names, **given)
+    return readable(dataset) if skip_bad else dataset
 
 
 def read_vocabulary(spec: VocabularySpec, *, name: str | None = None) -> Vocabulary:

@@ -10,12 +10,14 @@ and colours are kept apart; EXIF turns them upright. What a number means is deci
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
+from segtune.data.masks.jpeg import black_and_white, nearest_declared
 from segtune.errors import DataError
 from segtune.storage.images import opened
 
@@ -23,10 +25,6 @@ MASK_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif", ".jpg", ".jpeg", ".web
 """Files of one mask each; JPEG only where it holds black and white."""
 MOST_REGIONS = 2000
 """Values or colours beyond which a file is a photograph or has soft edges."""
-DARK, BRIGHT = 64, 192
-"""Values of JPEG up to and from which a pixel is surely outside or inside."""
-MOST_BETWEEN = 0.2
-"""Share of pixels between dark and bright beyond which a JPEG is a photograph."""
 SOFT_VALUES = 8
 """A grey file with more values may be one mask with soft edges."""
 
@@ -114,7 +112,7 @@ def read_mask(path: Path | str) -> np.ndarray:
     """
     stored = read_stored(path)
     if stored.is_lossy:
-        return _from_jpeg(stored)
+        return black_and_white(stored.values, path=path)
     if stored.palette is not None:
         _check_palette(stored)
     if not stored.is_coloured:
@@ -133,7 +131,7 @@ def read_regions(path: Path | str) -> tuple[list[int], np.ndarray]:
     """
     stored = read_stored(path)
     if stored.is_lossy:
-        return [1], _from_jpeg(stored)[None]
+        return [1], black_and_white(stored.values, path=path)[None]
     numbers = packed(stored.values) if stored.is_coloured else _whole(stored)
     if stored.alpha is not None:
         numbers = np.where(stored.alpha > 0, numbers, 0)
@@ -167,6 +165,20 @@ def read_numbers(path: Path | str) -> np.ndarray:
             "index per pixel, an 8-bit palette or grey PNG or a 16-bit PNG or TIFF"
         )
     return _whole(stored)
+
+
+def read_nearest(path: Path | str, declared: Sequence[int]) -> np.ndarray:
+    """Returns raw numbers of a label map, (H, W) int32; those of a JPEG as the nearest declared.
+
+    Raises:
+        DataError: it has colours, or is a JPEG with other values or with declared ones too close.
+    """
+    stored = read_stored(path, what="label map")
+    if not stored.is_lossy:
+        return read_numbers(path)
+    if stored.is_coloured:
+        raise DataError(f"label map {path} is a JPEG in colours; save label maps as grey .png")
+    return nearest_declared(stored.values, declared, path=path)
 
 
 def packed(colors: np.ndarray) -> np.ndarray:
@@ -256,25 +268,3 @@ def _has_soft_edges(numbers: np.ndarray, values: np.ndarray) -> bool:
     is_flat = np.logical_and.reduce([inner == other for other in beside])
     between = (inner > 0) & (inner < 255)
     return bool(between.any()) and is_flat[between].mean() < 0.05
-
-
-def _from_jpeg(stored: Stored) -> np.ndarray:
-    """Returns the mask of a black and white JPEG, whose compression blurs its edges.
-
-    Raises:
-        DataError: it holds other values, as class numbers or photographs do.
-    """
-    from scipy.ndimage import binary_dilation, binary_erosion
-
-    values = stored.values.max(2) if stored.is_coloured else stored.values
-    inside = values >= (DARK + BRIGHT) // 2
-    reach = np.ones((3, 3), bool)
-    edge = binary_dilation(inside, reach, 4) & ~binary_erosion(inside, reach, 4, border_value=1)
-    between = (values > DARK) & (values < BRIGHT)
-    is_photograph = (between & ~edge).mean() > 0.001 or between.mean() > MOST_BETWEEN
-    if is_photograph or (values.any() and not inside.any()):
-        raise DataError(
-            f"{stored.path} is a JPEG with values between black and white, which its compression "
-            "changes; save masks and label maps as .png"
-        )
-    return inside
