@@ -106,7 +106,7 @@ def open_dataset(
         Traceback (most recent call last):
         FileNotFoundError: dataset no/such/folder does not exist; check the path
     """
-    names = None if vocabulary is None else read_vocabulary(vocabulary)
+    names = None if vocabulary is None else read_vocabulary(vocabulary, in_label_order=True)
     place, given = _take_apart(str(spec))
     given |= options or {}
     if place.startswith(synthetic.PREFIX):
@@ -129,7 +129,9 @@ def open_dataset(
     return readable(dataset) if skip_bad else dataset
 
 
-def read_vocabulary(spec: VocabularySpec, *, name: str | None = None) -> Vocabulary:
+def read_vocabulary(
+    spec: VocabularySpec, *, name: str | None = None, in_label_order: bool = False
+) -> Vocabulary:
     """Returns the vocabulary that `spec` describes.
 
     Args:
@@ -137,6 +139,7 @@ def read_vocabulary(spec: VocabularySpec, *, name: str | None = None) -> Vocabul
             has a slash ("./camvid"); or anything that `segtune.vocabulary.parse` reads: words, a
             file, a built-in name, a sequence of entries, or a vocabulary as it is.
         name: what tables call it; by default the file stem, the built-in name or "custom".
+        in_label_order: see `parse_vocabulary`.
 
     Raises:
         SegtuneError: the vocabulary is empty, repeats a class, or is not understood.
@@ -149,7 +152,7 @@ def read_vocabulary(spec: VocabularySpec, *, name: str | None = None) -> Vocabul
     text = spec.strip() if isinstance(spec, str) else ""
     if text.startswith(synthetic.PREFIX) or ("/" in text and Path(text).is_dir()):
         return open_dataset(text).vocabulary
-    return parse_vocabulary(spec, name=name)
+    return parse_vocabulary(spec, name=name, in_label_order=in_label_order)
 
 
 def dataset_splits(spec: str | Path, *, layout: str | None = None) -> tuple[str, ...]:

@@ -143,7 +143,7 @@ def read(
 def _names_beside(path: Path) -> Vocabulary | None:
     for name in NAME_FILES:
         if (path / name).is_file():
-            return parse_vocabulary(path / name)
+            return parse_vocabulary(path / name, in_label_order=True)
     return None
 
 
