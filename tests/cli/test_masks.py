@@ -132,3 +132,36 @@ def test_a_model_without_clip(run: Run, photos: Path, seem_folder: str) -> None:
     _write(Path("masks/0.png"), (32, 40))
     outcome = run("segment", photos / "a.png", "--masks", "masks", *WORDS, "--model", seem_folder)
     is_refused(outcome, "has no CLIP that looks at regions; name masks with --model clip-vit-tiny")
+
+
+def test_damaged_masks_can_be_left_out(run, model_folder, photos):
+    whole = {"size": [32, 40], "counts": [0, 640, 640]}
+    entries = [whole, {"size": [32, 40], "counts": [-5, 1285]}, whole]
+    Path("masks.json").write_text(json.dumps(entries))
+    words = ("segment", photos / "a.png", "--vocab", "red, blue", "--model", model_folder)
+    outcome = run(*words, "--masks", "masks.json")
+    assert outcome.status == 2
+    assert "masks.json: mask 1 has negative run lengths" in outcome.err
+    outcome = run(*words, "--masks", "masks.json", "--skip-bad")
+    assert outcome.status == 0
+    assert outcome.out.count("\n") > 3
+    assert "2 masks" in outcome.out
+    outcome = run(*words, "--skip-bad")
+    assert "--skip-bad is about masks that are given; add --masks PATH" in outcome.err
+
+
+def test_masks_of_images_with_one_name_in_two_folders(run, model_folder):
+    for camera, pixels in (("cam1", 40), ("cam2", 80)):
+        save(Path(camera, "0001.png"), np.full((32, 40, 3), 90, np.uint8))
+        mask = np.zeros((32, 40), np.uint8)
+        mask.flat[:pixels] = 1
+        save(Path("masks", camera, "0001.png"), mask)
+    words = ("segment", "cam1/0001.png", "cam2/0001.png", "--vocab", "red, blue")
+    outcome = run(*words, "--model", model_folder, "--masks", "masks", "--format", "coco")
+    assert outcome.status == 0, outcome.err
+    annotations = json.loads(Path("segmented/instances.json").read_text())["annotations"]
+    assert sorted(entry["area"] for entry in annotations) == [40, 80]
+    Path("masks/cam2").rename("masks/cam3")
+    outcome = run(*words, "--model", model_folder, "--masks", "masks", "--format", "coco")
+    assert outcome.status == 1 or outcome.status == 2
+    assert "0001.png" in outcome.err

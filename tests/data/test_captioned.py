@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from segtune.data.captioned import Captioned, captions_by_id
-from segtune.data.formats import coco_captions, open_dataset
+from segtune.data.formats import open_dataset
+from segtune.data.formats.coco import captions as coco_captions
 from segtune.errors import DataError
 from tests.data import trees
 

@@ -1,4 +1,3 @@
-import logging
 from pathlib import Path
 
 import pytest
@@ -15,15 +14,20 @@ def test_find_files_is_sorted_and_skips_hidden_and_other_files(tmp_path: Path) -
     assert [file.name for file in find_files(tmp_path)] == ["a.JPG", "b.jpg"]
 
 
-def test_pair_by_stem_strips_endings_and_counts_images_alone(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_pair_by_stem_strips_endings_and_tells_what_is_alone() -> None:
     images = [Path("a_img.jpg"), Path("b_img.jpg")]
-    labels = [Path("a_ids.png"), Path("a_color.png")]
-    with caplog.at_level(logging.INFO):
-        records = pair_by_stem(images, labels, image_ending="_img", label_ending="_ids")
+    labels = [Path("a_ids.png"), Path("a_color.png"), Path("c_ids.png")]
+    records = pair_by_stem(images, labels, image_ending="_img", label_ending="_ids")
     assert [(r.id, r.label) for r in records] == [("a", Path("a_ids.png"))]
-    assert "1 images without a label map" in caplog.text
+    assert [(each.name, each.why) for each in records.left_out] == [
+        ("b_img.jpg", "an image without a label map"),
+        ("c_ids.png", "a label map without an image"),
+    ]
+
+
+def test_two_label_maps_of_one_image_are_refused() -> None:
+    with pytest.raises(DataError, match=r"a\.png and a\.tif are label maps of one image"):
+        pair_by_stem([Path("a.jpg")], [Path("a.png"), Path("a.tif")])
 
 
 def test_pair_by_stem_says_which_label_it_expected() -> None:
@@ -32,7 +36,7 @@ def test_pair_by_stem_says_which_label_it_expected() -> None:
 
 
 def test_read_stems_takes_the_first_column(tmp_path: Path) -> None:
-    (tmp_path / "list.txt").write_text("one\n\n/x/two.jpg /y/two.png\n")
+    (tmp_path / "list.txt").write_text("one\n\n/x/two.jpg /y/two.png\n", encoding="utf-8-sig")
     assert read_stems(tmp_path / "list.txt") == ["one", "two"]
 
 

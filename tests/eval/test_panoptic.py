@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segtune.data.formats.coco_panoptic import read_segment_ids
+from segtune.data.formats.coco.panoptic import read_segment_ids
 from segtune.errors import DataError, SegtuneError
 from segtune.eval.panoptic import PanopticEvaluator
 from segtune.ops.segments import crop_segment

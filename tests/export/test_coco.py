@@ -2,7 +2,7 @@
 
 import json
 
-from segtune.data.formats.coco_instances import write_annotations
+from segtune.data.formats.coco.instances import write_annotations
 from segtune.export.coco import CocoSink
 from segtune.export.sinks import ImageRef
 from tests.export.results import WORDS, answer

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from segtune.data.formats.coco_panoptic import read_segment_ids, write
+from segtune.data.formats.coco.panoptic import read_segment_ids, write
 from segtune.export.panoptic import PanopticSink
 from segtune.types import IGNORE
 from tests.export.results import WORDS, answer

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from segtune.data.formats.coco_panoptic import read_segment_ids
+from segtune.data.formats.coco.panoptic import read_segment_ids
 from segtune.data.images import read_label_map
 from segtune.errors import SegtuneError
 from segtune.ops.segments import segments_from_semantic

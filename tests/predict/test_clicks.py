@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from segtune.errors import SegtuneError
 from segtune.predict.clicks import Boxes, Clicks, check_inside, read_boxes, read_clicks
@@ -12,6 +13,11 @@ from segtune.predict.clicks import Boxes, Clicks, check_inside, read_boxes, read
     [
         ((3, 4), None, [([[3, 4]], [1])]),
         ((3, 4), 1, [([[3, 4]], [1])]),
+        ((3, 4), np.int64(1), [([[3, 4]], [1])]),
+        ((3, 4), np.ones(1)[0], [([[3, 4]], [1])]),
+        ((3, 4), np.array(1), [([[3, 4]], [1])]),
+        ((3, 4), torch.tensor(1), [([[3, 4]], [1])]),
+        (torch.tensor([[3, 4]]), torch.tensor([1]), [([[3, 4]], [1])]),
         ([(3, 4)], None, [([[3, 4]], [1])]),
         ([(3, 4), (5, 6)], None, [([[3, 4]], [1]), ([[5, 6]], [1])]),
         (np.array([[3, 4], [5, 6]]), [1, 1], [([[3, 4]], [1]), ([[5, 6]], [1])]),

@@ -24,6 +24,13 @@ from segtune.vocabulary.entries import comma_list, concept_from, vocabulary_from
         ({"name": "car", "color": [1, 2, 3]}, Concept("car", color=(1, 2, 3))),
         ({"name": "car", "color": "#0a0B10"}, Concept("car", color=(10, 11, 16))),
         (Concept("car"), Concept("car")),
+        (7, Concept("7")),
+        (1.5, Concept("1.5")),
+        ({"name": 7}, Concept("7")),
+        ({"name": "sky", "isthing": "no"}, Concept("sky", kind="stuff")),
+        ({"name": "sky", "isthing": None, "kind": None}, Concept("sky")),
+        ({"name": "car", "color": None}, Concept("car")),
+        ({"name": "car", "color": ["1", "2", "3"]}, Concept("car", color=(1, 2, 3))),
     ],
 )
 def test_concept_from(entry: Any, concept: Concept) -> None:
@@ -35,7 +42,10 @@ def test_concept_from(entry: Any, concept: Concept) -> None:
     [
         ("", "has an empty name"),
         ("car |", "the entry 'car |' has an empty name"),
-        (7, "vocabulary entry 7 is not understood"),
+        (False, "vocabulary entry False is not understood; .* put it in quotes"),
+        (None, "vocabulary entry None is not understood; .* put it in quotes"),
+        ([], r"vocabulary entry \[\] is not understood"),
+        ({"name": True}, "is not understood"),
         ({"label": "car"}, "a mapping with a 'name'"),
         ({"name": "car", "colour": "red"}, "'car' has the unknown key 'colour'; possible keys are"),
         ({"name": "car", "kind": "object"}, "kind 'object'; expected 'thing' or 'stuff'"),

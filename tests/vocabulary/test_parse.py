@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,68 @@ def test_bad_files(tmp_path: Path, name: str, text: str, message: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(SegtuneError, match=message):
         parse_vocabulary(tmp_path / name)
+
+
+NAMES_OF_YAML = ("helmet", "no", "on", "y", "1", "007", "1e3", "12:30", "2024-01-01", "true")
+
+
+@pytest.mark.parametrize("form", ["{0: %s}", "- %s", "classes:\n- %s", "classes:\n- name: %s"])
+def test_words_that_yaml_takes_for_others_are_names(tmp_path: Path, form: str) -> None:
+    for name in NAMES_OF_YAML:
+        (tmp_path / "a.yaml").write_text(form % name + "\n")
+        assert parse_vocabulary(tmp_path / "a.yaml").names == (name,)
+    (tmp_path / "a.yaml").write_text(form % "null" + "\n")
+    with pytest.raises(SegtuneError, match="put it in quotes"):
+        parse_vocabulary(tmp_path / "a.yaml")
+    (tmp_path / "a.yaml").write_text(form % "'null'" + "\n")
+    assert parse_vocabulary(tmp_path / "a.yaml").names == ("null",)
+
+
+def test_other_values_of_yaml_keep_their_meaning(tmp_path: Path) -> None:
+    text = "- {name: sky, isthing: 0, color: [1, 2, 3], synonyms: null}\n- {name: car}\n"
+    (tmp_path / "a.yaml").write_text(text)
+    assert parse_vocabulary(tmp_path / "a.yaml").concepts == (
+        Concept("sky", kind="stuff", color=(1, 2, 3)),
+        Concept("car"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [("road\n\nsky\ntree\n", 2), ("\nroad\nsky\n", 1), ("road\nsky\n\n \ntree", 3)],
+)
+def test_an_empty_line_would_shift_label_values(tmp_path: Path, text: str, line: int) -> None:
+    file = tmp_path / "classes.txt"
+    file.write_text(text)
+    with pytest.raises(SegtuneError, match=rf"line {line} is empty, .* the value {line - 1}"):
+        parse_vocabulary(file, in_label_order=True)
+    assert parse_vocabulary(file).names[0] == "road"
+
+
+@pytest.mark.parametrize("text", ["road\nsky\n\n\n", "# of the street\n\nroad\n\nsky", "road\nsky"])
+def test_other_empty_lines_do_no_harm(tmp_path: Path, text: str) -> None:
+    (tmp_path / "classes.txt").write_text(text)
+    found = parse_vocabulary(tmp_path / "classes.txt", in_label_order=True)
+    assert found.names == ("road", "sky")
+
+
+@pytest.mark.parametrize("line", ["a; b", "a\uff0cb", "a\u060c b"])
+def test_one_class_per_line(tmp_path: Path, line: str) -> None:
+    (tmp_path / "a.txt").write_text(f"road\n{line}\n", encoding="utf-8")
+    with pytest.raises(SegtuneError, match="has a comma or semicolon; write one class per line"):
+        parse_vocabulary(tmp_path / "a.txt")
+
+
+def test_many_names_are_read_at_once(tmp_path: Path) -> None:
+    names = [f"thing number {i}" for i in range(100_000)]
+    (tmp_path / "a.txt").write_text("\n".join(names))
+    began = time.process_time()
+    for spec in (names, ", ".join(names), tmp_path / "a.txt"):
+        vocabulary = parse_vocabulary(spec)
+        assert vocabulary.index("thing number 99999") == 99_999
+    assert time.process_time() - began < 6  # seconds for all three; a quadratic check takes hours
+    with pytest.raises(SegtuneError, match=r"names 'thing number 0', .*, \.\.\. more than once"):
+        parse_vocabulary([*names, *names])
 
 
 def test_missing_and_binary_files(tmp_path: Path) -> None:

@@ -7,11 +7,13 @@ from typing import get_args
 
 from segtune.cli.loading import (
     first,
+    layout_options,
     open_labelled,
     open_model,
     open_prompts,
     open_system,
     preferred_split,
+    print_survey,
     resolution_of,
 )
 from segtune.cli.scoring import base_retention, print_retention, print_scores
@@ -55,6 +57,7 @@ def run(options: Namespace) -> int:
     dataset = _dataset(options, protocol)
     scoring = _scoring(options, protocol, dataset)
     dataset = first(dataset, options.limit)
+    print_survey(dataset)
     model = open_model(options, prompts)
     resolution = resolution_of(options, model, prompts)
     system = open_system(options, model, prompts, protocol)
@@ -112,7 +115,14 @@ def _dataset(options: Namespace, protocol: Protocol | None) -> Dataset:
             "them otherwise with --names"
         )
     split = options.split or preferred_split(options.data, EVALUATED, layout=layout)
-    return open_for(protocol, options.data, layout=layout, split=split)
+    return open_for(
+        protocol,
+        options.data,
+        layout=layout,
+        split=split,
+        options=layout_options(options),
+        skip_bad=options.skip_bad,
+    )
 
 
 def _scoring(options: Namespace, protocol: Protocol | None, dataset: Dataset) -> ScoringMap | None:

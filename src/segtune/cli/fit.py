@@ -11,7 +11,7 @@ from typing import Any
 
 from segtune.backbones import MODELS
 from segtune.backbones.cards import CARDS
-from segtune.cli.loading import file_size, open_labelled, open_model
+from segtune.cli.loading import file_size, open_labelled, open_model, print_survey
 from segtune.cli.options.commands import RETENTION_IMAGES
 from segtune.cli.scoring import base_retention, print_retention, retention_values
 from segtune.errors import SegtuneError
@@ -35,6 +35,7 @@ def run(options: Namespace) -> int:
     out: Path = options.out
     _check_out(out, force=options.force)
     dataset = open_labelled(options, prefer=("train",))
+    print_survey(dataset)
     shots = _shots(options, dataset)
     model = open_model(options)
     system = options.system or default_system(model.backbone.kind)

@@ -12,7 +12,8 @@ from segtune.backbones.base import prompt_fingerprint
 from segtune.backbones.cards import CARDS
 from segtune.backbones.hub import DEFAULT_MODEL
 from segtune.data.formats import dataset_splits, open_dataset
-from segtune.data.samples import Subset
+from segtune.data.samples import IndexedDataset, Subset
+from segtune.data.survey import survey
 from segtune.errors import SegtuneError
 from segtune.predict.segmenter import Segmenter, load
 from segtune.prompts import Prompts
@@ -113,13 +114,38 @@ def resolution_of(options: Namespace, model: Segmenter, prompts: Prompts | None)
 
 
 def open_labelled(options: Namespace, *, prefer: Sequence[str]) -> Dataset:
-    """Returns the dataset of `DATA`, `--split`, `--layout` and `--vocab`.
+    """Returns the dataset of `DATA` and the options of `data_options`.
 
     Args:
         prefer: splits to take where `--split` is left out, the first that exists.
     """
     split = options.split or preferred_split(options.data, prefer, layout=options.layout)
-    return open_dataset(options.data, layout=options.layout, split=split, vocabulary=options.vocab)
+    return open_dataset(
+        options.data,
+        layout=options.layout,
+        split=split,
+        vocabulary=options.vocab,
+        options=layout_options(options),
+        skip_bad=options.skip_bad,
+    )
+
+
+def layout_options(options: Namespace) -> dict[str, str]:
+    """Returns the options of the layout that are given on the command line."""
+    given = {"label_values": options.label_values, "ignore_value": options.ignore_value}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def print_survey(dataset: Dataset) -> None:
+    """Prints images read and left out, pixels per class, and classes without a pixel.
+
+    Generated data, which is right by itself, is not looked at.
+    """
+    source = dataset
+    while (inner := getattr(source, "dataset", None)) is not None:
+        source = inner
+    if isinstance(source, IndexedDataset):
+        print("\n".join(survey(dataset).lines()))
 
 
 def preferred_split(data: str, prefer: Sequence[str], *, layout: str | None = None) -> str | None:

@@ -17,10 +17,11 @@ from segtune.backbones.clip.model import ClipVit
 from segtune.backbones.hub import load_backbone
 from segtune.backbones.two_stage.model import DENSE_SIZE
 from segtune.backbones.two_stage.proposal_files import load_proposals
-from segtune.cli.loading import file_size, first
+from segtune.cli.loading import file_size, first, layout_options
 from segtune.cli.tables import percent, print_table
 from segtune.data.captioned import NO_CLASSES, Captioned, captions_by_id
 from segtune.data.formats import open_dataset, read_vocabulary
+from segtune.data.left_out import left_out_of, sentences
 from segtune.data.pairs import Pair
 from segtune.data.samples import IndexedDataset
 from segtune.engine.log import MiningLog
@@ -123,8 +124,15 @@ def open_masks(name: str, dataset: Dataset, *, size: int | None, threshold: floa
 def _open_data(options: Namespace) -> Dataset:
     """Returns the dataset with its captions, which must be there."""
     dataset = open_dataset(
-        options.data, layout=options.layout, split=options.split, vocabulary=options.vocab
+        options.data,
+        layout=options.layout,
+        split=options.split,
+        vocabulary=options.vocab,
+        options=layout_options(options),
+        skip_bad=options.skip_bad,
     )
+    for line in sentences(left_out_of(dataset)):
+        print(line)
     if options.caption_file is not None:
         said = open_dataset(options.caption_file)
         if not isinstance(said, IndexedDataset) or said.vocabulary != NO_CLASSES:

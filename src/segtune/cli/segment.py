@@ -15,6 +15,7 @@ from segtune.cli.outputs import choose_task, image_refs
 from segtune.cli.segment_job import Job
 from segtune.cli.tables import percent, print_table
 from segtune.data.formats import read_vocabulary
+from segtune.data.masks.source import MaskSource
 from segtune.errors import DataError, SegtuneError
 from segtune.export.folder import ResultFolder
 from segtune.predict.clicks import check_inside, read_boxes, read_clicks
@@ -49,7 +50,7 @@ def run(options: Namespace) -> int:
     if not images:
         raise SegtuneError(problems[0])
     if pointing is not None:
-        images = _checked(pointing, images)
+        pointing, images = _checked(pointing, images)
     if options.masks is not None and options.model is None and prompts is None:
         options.model = DEFAULT_CLIP
     model = open_model(options, prompts)
@@ -62,7 +63,7 @@ def run(options: Namespace) -> int:
         resolution,
         options.min_score,
         pointing,
-        options.masks,
+        _masks(options, images),
         options.skip_empty,
         num_images=len(images),
         system=open_system(options, model, prompts),
@@ -95,6 +96,8 @@ def _pointing(options: Namespace) -> Pointing | None:
     """Returns what `--points` or `--boxes` point at; None without them."""
     if options.skip_empty and options.masks is None:
         raise SegtuneError("--skip-empty is about masks that are given; add --masks PATH")
+    if options.skip_bad and options.masks is None:
+        raise SegtuneError("--skip-bad is about masks that are given; add --masks PATH")
     asks = any(each is not None for each in (options.masks, options.points, options.boxes))
     if asks and (options.system is not None or options.settings):
         raise SegtuneError(
@@ -120,12 +123,21 @@ def _pointing(options: Namespace) -> Pointing | None:
     return clicks.boxes(options.boxes)
 
 
-def _checked(pointing: Pointing, images: Sequence[ImageFile]) -> list[ImageFile]:
-    """Returns the images that something is pointed at in, before any model is loaded.
+def _masks(options: Namespace, images: Sequence[ImageFile]) -> MaskSource | None:
+    """Returns the masks of `--masks`; None without it."""
+    if options.masks is None:
+        return None
+    paths = [image.path for image in images]
+    return MaskSource(options.masks, images=paths, skip_bad=options.skip_bad)
+
+
+def _checked(pointing: Pointing, images: Sequence[ImageFile]) -> tuple[Pointing, list[ImageFile]]:
+    """Returns what is pointed at, and the images that have some of it; no model is loaded yet.
 
     Raises:
         SegtuneError: a point or box is outside of its image, or there is none for any image.
     """
+    pointing = replace(pointing, images=tuple(image.path for image in images))
     chosen = []
     for image in images:
         prompts = pointing.at(image)
@@ -149,7 +161,7 @@ def _checked(pointing: Pointing, images: Sequence[ImageFile]) -> list[ImageFile]
         )
     if left_out := len(images) - len(chosen):
         print(f"{left_out} of {len(images)} images left out: no {pointing.kind} in {pointing.file}")
-    return chosen
+    return pointing, chosen
 
 
 def _vocabulary(options: Namespace, prompts: Prompts | None, *, needed: bool) -> Vocabulary | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
@@ -13,7 +12,8 @@ from tqdm import tqdm
 from segtune.cli.images import ImageFile
 from segtune.cli.options.clicks import Pointing
 from segtune.cli.tables import percent
-from segtune.data.masks_in import read_masks, without_empty
+from segtune.data.masks.source import MaskSource
+from segtune.data.masks_in import without_empty
 from segtune.errors import DataError, SegtuneError
 from segtune.predict.agreement import labels_equal
 from segtune.predict.look import painted
@@ -40,7 +40,7 @@ class Job:
     Attributes:
         vocabulary: None where masks of points and boxes stay unnamed.
         pointing: what to ask for in place of every pixel.
-        masks: path of the masks that are named, in place of finding some.
+        masks: those that are named, in place of finding some.
         skip_empty: leave masks without a pixel out.
         num_images: how many there are to segment.
         system: answers in place of that of the prompts or of the model.
@@ -59,7 +59,7 @@ class Job:
     resolution: Resolution
     min_score: float | None = None
     pointing: Pointing | None = None
-    masks: Path | None = None
+    masks: MaskSource | None = None
     skip_empty: bool = False
     num_images: int = 1
     last: Segmentation | None = None
@@ -143,11 +143,11 @@ class Job:
         ranked = tuple(sorted(kept, key=lambda segment: -segment.score))
         return replace(result, semantic=painted(ranked, result.size), segments=ranked)
 
-    def _named(self, sample: Sample, image: ImageFile, path: Path) -> Segmentation | None:
+    def _named(self, sample: Sample, image: ImageFile, source: MaskSource) -> Segmentation | None:
         """Returns the masks of an image with names; None where they cannot be read."""
         size, alone = sample.pixels().shape[:2], self.num_images == 1
         try:
-            masks = read_masks(path, (size[0], size[1]), image=image.path, only_image=alone)
+            masks = source.of(image.path, (size[0], size[1]), only_image=alone)
             masks, places = without_empty(masks, "skip" if self.skip_empty else "refuse")
         except (SegtuneError, OSError) as error:
             if alone:
@@ -160,9 +160,9 @@ class Job:
         rows = zip(places, result.segments, strict=True)
         kept = {place: s for place, s in rows if s.score >= (self.min_score or 0.0)}
         segments = tuple(kept.values())
-        source = {**result.source, "masks": list(kept)}
+        about = {**result.source, "masks": list(kept)}
         return replace(
-            result, semantic=painted(segments, result.size), segments=segments, source=source
+            result, semantic=painted(segments, result.size), segments=segments, source=about
         )
 
     def fail(self, problem: str) -> None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from segtune.data.left_out import Found, LeftOut
 from segtune.data.samples import Record
 from segtune.errors import DataError
 from segtune.storage.images import IMAGE_SUFFIXES
 from segtune.types import Vocabulary
-
-logger = logging.getLogger(__name__)
 
 UNSPLIT = "all"
 """The split of data that is not divided."""
@@ -48,11 +46,11 @@ def pair_by_stem(
     *,
     image_ending: str = "",
     label_ending: str = "",
-) -> tuple[Record, ...]:
+) -> Found[Record]:
     """Returns one record per image that has a label file of the same stem.
 
-    Images without a label are left out and counted in the log: data sets publish images whose
-    labels are held back.
+    Images without a label are left out: data sets publish images whose labels are held back. So
+    are labels without an image.
 
     Args:
         images: image files.
@@ -61,29 +59,36 @@ def pair_by_stem(
         label_ending: what to strip from label stems; labels that do not end so are not considered.
 
     Raises:
-        DataError: no image has a label.
+        DataError: no image has a label, or one has two.
     """
-    by_stem = {
-        path.stem.removesuffix(label_ending): path
-        for path in labels
-        if path.stem.endswith(label_ending)
-    }
-    records, alone = [], []
+    by_stem: dict[str, Path] = {}
+    for path in labels:
+        if not path.stem.endswith(label_ending):
+            continue
+        other = by_stem.setdefault(path.stem.removesuffix(label_ending), path)
+        if other != path:
+            raise DataError(f"{other} and {path} are label maps of one image; remove one of them")
+    records, left_out = [], []
     for image in images:
         stem = image.stem.removesuffix(image_ending)
         if stem in by_stem:
             records.append(Record(stem, image, by_stem[stem]))
         else:
-            alone.append(image)
-    if alone and not records:
-        wanted = f"{alone[0].stem.removesuffix(image_ending)}{label_ending}"
+            left_out.append(LeftOut(image.name, "an image without a label map"))
+    if left_out and not records:
+        first = left_out[0].name
+        wanted = f"{Path(first).stem.removesuffix(image_ending)}{label_ending}"
         raise DataError(
-            f"none of the {len(alone)} images has a label map of the same name; "
-            f"for {alone[0]} expected {wanted}.png"
+            f"none of the {len(left_out)} images has a label map of the same name; "
+            f"for {first} expected {wanted}.png"
         )
-    if alone:
-        logger.info("%d images without a label map are left out, e.g. %s", len(alone), alone[0])
-    return tuple(records)
+    used = {record.id for record in records}
+    left_out += [
+        LeftOut(path.name, "a label map without an image")
+        for stem, path in by_stem.items()
+        if stem not in used
+    ]
+    return Found.of(records, left_out)
 
 
 def pair_listed(
@@ -112,7 +117,7 @@ def pair_listed(
 
 def read_stems(list_file: Path) -> list[str]:
     """Returns the stems that a split file lists, one per line; only the first column counts."""
-    lines = (line.split() for line in list_file.read_text(encoding="utf-8").splitlines())
+    lines = (line.split() for line in list_file.read_text(encoding="utf-8-sig").splitlines())
     return [Path(columns[0]).stem for columns in lines if columns]
 
 

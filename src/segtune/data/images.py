@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageFile
+from PIL import Image
 
+from segtune.data.masks.files import read_numbers
 from segtune.errors import DataError
 from segtune.storage.files import atomic_write
 from segtune.storage.images import IMAGE_SUFFIXES as IMAGE_SUFFIXES
-from segtune.storage.images import SIXTEEN_BIT_MODES, opened
 from segtune.storage.images import image_size as image_size
 from segtune.storage.images import read_image as read_image
 from segtune.types import IGNORE
@@ -24,26 +24,15 @@ from segtune.types import IGNORE
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif")
 IGNORE_8_BIT, IGNORE_16_BIT = 255, 65535
 
-_STRETCH = {"L;2": 85, "L;4": 17}
-
 
 def read_label_map(path: Path | str) -> np.ndarray:
     """Returns the raw values of an index map as (H, W) int32: 8-bit palette or grey, or 16-bit.
 
     Raises:
         FileNotFoundError: there is no such file.
-        DataError: the file is cut off, or has colours instead of indices.
+        DataError: the file is cut off, a JPEG, or has colours instead of indices.
     """
-    with opened(path, what="label map") as image:
-        if image.mode not in ("P", "L", "1", *SIXTEEN_BIT_MODES):
-            raise DataError(
-                f"label map {path} is not an index map (mode {image.mode}); expected one class "
-                "index per pixel, an 8-bit palette or grey PNG or a 16-bit PNG or TIFF"
-            )
-        # Grey PNGs of 2 or 4 bits per pixel are stretched to 0..255 on reading: undo that.
-        stored = image.tile[0].args if isinstance(image, ImageFile.ImageFile) else None
-        stretch = _STRETCH.get(stored, 1) if isinstance(stored, str) else 1
-        return np.asarray(image).astype(np.int32) // stretch
+    return read_numbers(path)
 
 
 def write_label_map(

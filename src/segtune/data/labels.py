@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from segtune.data.images import IGNORE_8_BIT, IGNORE_16_BIT, read_label_map
+from segtune.data.masks.files import read_nearest
+from segtune.data.masks.frames import read_header
 from segtune.errors import DataError
 from segtune.storage.images import image_size
 from segtune.types import IGNORE
@@ -23,6 +25,8 @@ class ValueMap:
 
     Attributes:
         ids: raw value 0..65535 -> class id or `IGNORE`.
+        declared: values that the user named; JPEG maps, whose compression changes values, are read
+            by the nearest of them.
 
     Example:
         >>> ade20k = ValueMap.of_values(range(1, 151), ignored=[0])
@@ -31,6 +35,7 @@ class ValueMap:
     """
 
     ids: Mapping[int, int]
+    declared: tuple[int, ...] = ()
 
     @classmethod
     def of_values(cls, values: Sequence[int], *, ignored: Iterable[int] = ()) -> ValueMap:
@@ -68,14 +73,15 @@ class ValueMap:
             raise DataError(
                 f"{path} has the value {raw[wrong].min()}, which is no class: {len(classes)} "
                 f"classes use {min(classes)} to {max(classes)}, "
-                f"unlabelled is {others}; check the vocabulary and the layout"
+                f"unlabelled is {others}; check the vocabulary and the layout, or say what values "
+                "mean with --label-values 0=road,7=car"
             )
         return labels
 
 
 def read_semantic(path: Path, *, image: Path, values: ValueMap) -> np.ndarray:
     """Returns the (H, W) int32 class ids of a label file, which must have the size of its image."""
-    raw = read_label_map(path)
+    raw = read_nearest(path, values.declared) if values.declared else read_label_map(path)
     check_size(raw.shape, path=path, image=image)
     return values.decode(raw, path=path)
 
@@ -83,8 +89,11 @@ def read_semantic(path: Path, *, image: Path, values: ValueMap) -> np.ndarray:
 def check_size(size: tuple[int, ...], *, path: Path, image: Path) -> None:
     """Raises `DataError` where labels of (H, W) `size` do not fit their image file."""
     height, width = image_size(image)
-    if size != (height, width):
-        raise DataError(
-            f"{path} is {size[1]}x{size[0]} but its image {image.name} is {width}x{height}; "
-            "labels must have the size of the image"
-        )
+    if size == (height, width):
+        return
+    hint = "labels must have the size of the image"
+    if size == (width, height) and read_header(image).is_sideways:
+        hint = "the image is stored sideways and turned by EXIF; turn the label map in the same way"
+    raise DataError(
+        f"{path} is {size[1]}x{size[0]} but its image {image.name} is {width}x{height}; {hint}"
+    )

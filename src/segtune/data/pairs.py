@@ -173,7 +173,7 @@ def check_format(format: PairFormat) -> None:
 
 
 def _json_rows(path: Path) -> Iterator[Any]:
-    with path.open(encoding="utf-8") as stream:
+    with path.open(encoding="utf-8-sig") as stream:
         for number, line in enumerate(stream, start=1):
             try:
                 yield json.loads(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +51,8 @@ def open_for(
     *,
     layout: str | None = None,
     split: str | None = None,
+    options: Mapping[str, str] | None = None,
+    skip_bad: bool = False,
 ) -> Dataset:
     """Returns the dataset of a protocol, with its classes, tagged.
 
@@ -58,13 +61,20 @@ def open_for(
     layouts are opened as they are and must have the classes of the protocol.
 
     Args:
-        spec, layout, split: see `open_dataset`.
+        spec, layout, split, options, skip_bad: see `open_dataset`.
     """
     if isinstance(protocol, str):
         protocol = find_protocol(protocol)
     layout = layout_for(protocol, spec, layout)
     vocabulary = protocol.classes() if layout == protocol.layout else None
-    dataset = open_dataset(spec, layout=layout, split=split, vocabulary=vocabulary)
+    dataset = open_dataset(
+        spec,
+        layout=layout,
+        split=split,
+        vocabulary=vocabulary,
+        options=options,
+        skip_bad=skip_bad,
+    )
     return with_protocol(dataset, protocol)
 
 

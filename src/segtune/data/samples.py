@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from segtune.data.labels import ValueMap, read_semantic
+from segtune.data.left_out import LeftOut
 from segtune.errors import DataError
 from segtune.types import IGNORE, Dataset, Sample, Segment, Segmentation, Vocabulary
 
@@ -38,6 +39,7 @@ class IndexedDataset(Generic[RecordT]):
         vocabulary: what class ids mean.
         records: one per sample, with distinct ids.
         load: reads a record; picklable, so that worker processes can have the dataset.
+        left_out: what the source has and the records do not, from `Found`.
     """
 
     name: str
@@ -47,6 +49,7 @@ class IndexedDataset(Generic[RecordT]):
     load: Callable[[RecordT], Sample]
 
     def __post_init__(self) -> None:
+        self.left_out: tuple[LeftOut, ...] = getattr(self.records, "left_out", ())
         if not self.records:
             raise DataError(f"{self.name} has no images in the split {self.split!r}")
         seen: set[str] = set()
@@ -81,10 +84,15 @@ class SemanticLoader:
 
 @dataclass
 class Subset:
-    """The samples of a dataset at the given indices, in that order."""
+    """The samples of a dataset at the given indices, in that order.
+
+    Attributes:
+        left_out: those that are not among them for a reason that is worth telling.
+    """
 
     dataset: Dataset
     indices: Sequence[int]
+    left_out: tuple[LeftOut, ...] = ()
 
     def __post_init__(self) -> None:
         self.name = self.dataset.name

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from segtune.data.formats.coco_document import CocoDocument
-from segtune.data.formats.coco_instances import add_segments
+from segtune.data.formats.coco.document import CocoDocument
+from segtune.data.formats.coco.instances import add_segments
 from segtune.export.sinks import ImageRef
 from segtune.types import Segmentation, Vocabulary
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segtune.data.formats.coco_panoptic import add_segments
+from segtune.data.formats.coco.panoptic import add_segments
 from segtune.export.coco import open_document
 from segtune.export.sinks import ImageRef
 from segtune.types import Segmentation, Vocabulary

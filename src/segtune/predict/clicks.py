@@ -40,7 +40,8 @@ def read_clicks(points: PointsLike, labels: PointsLike | int | None = None) -> C
     if labels is None:
         marks = [np.full(len(array), ON) for array in arrays]
     else:
-        given = [labels] if isinstance(labels, int) else labels
+        is_one = np.isscalar(labels) or getattr(labels, "ndim", 1) == 0
+        given: Any = [labels] if is_one else labels
         marks = [np.atleast_1d(np.asarray(mark)) for mark in given]
     if [mark.shape for mark in marks] != [(len(array),) for array in arrays]:
         raise SegtuneError(

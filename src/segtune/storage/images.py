@@ -75,7 +75,8 @@ def opened(path: Path | str, *, what: str) -> Iterator[Image.Image]:
     if not path.is_file():
         raise FileNotFoundError(f"{what} {path} does not exist; check the path")
     try:
-        with Image.open(path) as image:
+        # Through a stream: Pillow maps files that it opens itself, and so scrambles turned TIFF.
+        with path.open("rb") as stream, Image.open(stream) as image:
             yield image
     except DataError:
         raise

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 from segtune.errors import SegtuneError
@@ -64,13 +66,13 @@ class Vocabulary:
             raise SegtuneError(
                 'the vocabulary is empty; give at least one word, for example --vocab "road, car"'
             )
-        names = [concept.name.strip().lower() for concept in self.concepts]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
+        counts = Counter(concept.name.strip().lower() for concept in self.concepts)
+        if twice := sorted(name for name, count in counts.items() if count > 1):
+            some = ", ".join(map(repr, twice[:5])) + (", ..." if len(twice) > 5 else "")
             raise SegtuneError(
-                f"the vocabulary names {', '.join(map(repr, twice))} more than once; "
-                "remove the repeated words"
+                f"the vocabulary names {some} more than once; remove the repeated words"
             )
-        if both := sorted({n.strip().lower() for n in self.negatives} & set(names)):
+        if both := sorted({n.strip().lower() for n in self.negatives} & set(counts)):
             raise SegtuneError(
                 f"{', '.join(map(repr, both))} is both a class and a negative; drop one of the two"
             )
@@ -80,10 +82,14 @@ class Vocabulary:
         """Returns a vocabulary of plain names."""
         return cls(tuple(Concept(word.strip()) for word in names), negatives, name)
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The class names in order."""
         return tuple(concept.name for concept in self.concepts)
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self.names)}
 
     def __len__(self) -> int:
         return len(self.concepts)
@@ -93,9 +99,9 @@ class Vocabulary:
 
     def index(self, name: str) -> int:
         """Returns the class id of `name`; raises `SegtuneError` where it is not part of it."""
-        if name not in self.names:
+        if name not in self._ids:
             raise SegtuneError(f"{name!r} is not in the vocabulary {self.name!r}")
-        return self.names.index(name)
+        return self._ids[name]
 
     def ids_in(self, group: str) -> tuple[int, ...]:
         """Returns the class ids whose concept carries the tag `group`."""

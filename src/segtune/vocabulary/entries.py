@@ -6,20 +6,21 @@ The shared grammar of comma lists, text files, JSON, YAML and the built-in lists
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from segtune.errors import SegtuneError
 from segtune.types import Concept, Kind, Vocabulary
+from segtune.vocabulary.colors import read_color
+from segtune.vocabulary.separators import split_words
 
 ENTRY_KEYS = ("name", "synonyms", "kind", "group", "color", "isthing")
 OTHER_KEYS = ("id", "supercategory", "frequency", "image_count", "instance_count", "synset", "def")
 LIST_KEYS = ("classes", "names", "categories", "id2label")
 
 
-def concept_from(entry: str | Mapping[str, Any] | Concept) -> Concept:
-    """Returns the concept that a word with `|` synonyms, or a mapping, describes.
+def concept_from(entry: str | float | Mapping[str, Any] | Concept) -> Concept:
+    """Returns the concept that a word with `|` synonyms, a number, or a mapping, describes.
 
     Example:
         >>> concept_from("car | automobile").names
@@ -29,13 +30,19 @@ def concept_from(entry: str | Mapping[str, Any] | Concept) -> Concept:
     """
     if isinstance(entry, Concept):
         return entry
-    if isinstance(entry, str):
-        name, *synonyms = _words(entry)
+    if isinstance(entry, str) and "|" not in entry and (plain := " ".join(entry.split())):
+        return Concept(plain)
+    if _is_word(entry):
+        name, *synonyms = _words(str(entry))
         return Concept(name, tuple(synonyms))
-    if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
+    if not isinstance(entry, Mapping) or not _is_word(entry.get("name")):
+        given = entry.get("name", "") if isinstance(entry, Mapping) else entry
+        hint = "; put it in quotes" if isinstance(given, bool) or given is None else ""
         raise SegtuneError(
-            f"vocabulary entry {entry!r} is not understood; give a word or a mapping with a 'name'"
+            f"vocabulary entry {entry!r} is not understood; give a word or a mapping with a "
+            f"'name'{hint}"
         )
+    entry = {**entry, "name": str(entry["name"])}
     if unknown := sorted(set(entry) - set(ENTRY_KEYS) - set(OTHER_KEYS)):
         raise SegtuneError(
             f"class {entry['name']!r} has the unknown key {unknown[0]!r}; "
@@ -70,7 +77,7 @@ def vocabulary_from(content: object, *, name: str) -> Vocabulary:
         if key is not None:
             name = str(content.get("name", name))
             given = content.get("negatives") or ()
-            negatives = tuple(_split(given) if isinstance(given, str) else map(str, given))
+            negatives = tuple(split_words(given) if isinstance(given, str) else map(str, given))
             content = content[key]
         if isinstance(content, Mapping):
             content = _by_index(content)
@@ -90,27 +97,26 @@ def vocabulary_of(
 ) -> Vocabulary:
     """Returns the vocabulary of the entries, in order; words that start with `!` are negatives."""
     concepts: list[Concept] = []
+    beside: list[str] = list(negatives)
     for entry in entries:
-        if isinstance(entry, str) and entry.strip().startswith("!"):
-            negatives += (entry.strip().lstrip("!").strip(),)
+        if isinstance(entry, str) and entry.lstrip().startswith("!"):
+            beside.append(entry.strip().lstrip("!").strip())
         else:
             concepts.append(concept_from(entry))
-    return Vocabulary(tuple(concepts), negatives, name)
+    return Vocabulary(tuple(concepts), tuple(beside), name)
 
 
 def comma_list(text: str, *, name: str) -> Vocabulary:
-    """Returns the vocabulary of a list such as `road, car | automobile, !shadow`."""
-    return vocabulary_of(_split(text), name=name)
+    """Returns the vocabulary of a list such as `road, car | automobile, !shadow`.
+
+    Other separators than commas: see `separators.py`.
+    """
+    return vocabulary_of(split_words(text), name=name)
 
 
-def _split(text: str) -> list[str]:
-    """Returns the parts between commas, without the empty part after a trailing comma."""
-    parts = [part.strip() for part in text.strip().removesuffix(",").split(",")]
-    if any(not part for part in parts) and len(parts) > 1:
-        raise SegtuneError(
-            f"the list {text.strip()!r} has an empty entry between two commas; remove one comma"
-        )
-    return [part for part in parts if part]
+def _is_word(entry: object) -> bool:
+    """Whether an entry is text or a number, which may be a name too."""
+    return isinstance(entry, str | int | float) and not isinstance(entry, bool)
 
 
 def _words(text: str) -> list[str]:
@@ -123,10 +129,11 @@ def _words(text: str) -> list[str]:
 
 
 def _kind(entry: Mapping[str, Any]) -> Kind:
-    if "isthing" in entry:
-        return "thing" if entry["isthing"] else "stuff"
-    kind = entry.get("kind", "thing")
-    if kind in ("thing", "stuff"):
+    if entry.get("isthing") is not None:
+        is_stuff = str(entry["isthing"]).lower() in ("0", "0.0", "false", "no")
+        return "stuff" if is_stuff else "thing"
+    kind = entry.get("kind") or "thing"
+    if kind in get_args(Kind):
         return cast(Kind, kind)
     raise SegtuneError(
         f"class {entry['name']!r} has the kind {kind!r}; expected 'thing' or 'stuff'"
@@ -135,14 +142,8 @@ def _kind(entry: Mapping[str, Any]) -> Kind:
 
 def _color(entry: Mapping[str, Any]) -> tuple[int, int, int] | None:
     color = entry.get("color")
-    if color is None:
-        return None
-    if isinstance(color, str) and re.fullmatch(r"#[0-9a-fA-F]{6}", color):
-        return (int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16))
-    if isinstance(color, Sequence) and len(color) == 3:
-        r, g, b = color
-        if all(isinstance(value, int) and 0 <= value <= 255 for value in (r, g, b)):
-            return (r, g, b)
+    if color is None or (found := read_color(color)) is not None:
+        return None if color is None else found
     raise SegtuneError(
         f"class {entry['name']!r} has the color {color!r}; expected [r, g, b] of 0..255 "
         "or '#rrggbb'"

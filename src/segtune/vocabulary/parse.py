@@ -20,8 +20,9 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, ClassVar, cast, get_args
 
 from segtune.errors import SegtuneError, unknown_name
 from segtune.storage.files import atomic_write
@@ -29,18 +30,23 @@ from segtune.types import Concept, Vocabulary
 from segtune.vocabulary.builtin import builtin, builtin_names
 from segtune.vocabulary.entries import comma_list, vocabulary_from, vocabulary_of
 from segtune.vocabulary.protocols import Group, find_protocol, is_protocol, zero_shot
+from segtune.vocabulary.separators import has_separator
 
 FILE_TYPES = (".txt", ".json", ".yaml", ".yml")
 
 VocabularySpec = str | Path | Vocabulary | Sequence[str | Mapping[str, Any] | Concept]
 
 
-def parse_vocabulary(spec: VocabularySpec, *, name: str | None = None) -> Vocabulary:
+def parse_vocabulary(
+    spec: VocabularySpec, *, name: str | None = None, in_label_order: bool = False
+) -> Vocabulary:
     """Returns the vocabulary that `spec` describes; see the table at the top of this module.
 
     Args:
         spec: words, a file, a built-in name, a sequence of entries, or a vocabulary as it is.
         name: what tables call it; by default the file stem, the built-in name or "custom".
+        in_label_order: places are the values of label maps, so that a text file may have no empty
+            line between its names.
 
     Raises:
         SegtuneError: the vocabulary is empty, repeats a class, or is not understood.
@@ -55,7 +61,7 @@ def parse_vocabulary(spec: VocabularySpec, *, name: str | None = None) -> Vocabu
     if isinstance(spec, Vocabulary):
         return spec
     if isinstance(spec, Path):
-        return _from_file(spec, name=name)
+        return _from_file(spec, name=name, in_label_order=in_label_order)
     if not isinstance(spec, str):
         return vocabulary_of(spec, name=name or "custom")
     text = spec.strip()
@@ -67,7 +73,7 @@ def parse_vocabulary(spec: VocabularySpec, *, name: str | None = None) -> Vocabu
     if group in get_args(Group) and is_protocol(protocol):
         return zero_shot(protocol, cast(Group, group))
     if Path(text).suffix.lower() in FILE_TYPES and "\n" not in text:
-        return _from_file(Path(text), name=name)
+        return _from_file(Path(text), name=name, in_label_order=in_label_order)
     if re.fullmatch(r"\w+_\d+", text) and difflib.get_close_matches(text, builtin_names()):
         raise unknown_name(text, builtin_names(), what="built-in vocabulary")
     return comma_list(text.replace("\n", ","), name=name or "custom")
@@ -84,7 +90,7 @@ def write_vocabulary(path: Path | str, vocabulary: Vocabulary) -> None:
         temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
-def _from_file(path: Path, *, name: str | None) -> Vocabulary:
+def _from_file(path: Path, *, name: str | None, in_label_order: bool) -> Vocabulary:
     name = name or path.stem
     suffix = path.suffix.lower()
     text = read_text(path, what="vocabulary file")
@@ -93,18 +99,34 @@ def _from_file(path: Path, *, name: str | None) -> Vocabulary:
     if suffix in (".yaml", ".yml"):
         return vocabulary_from(parse_yaml(text, path), name=name)
     lines = [line.strip() for line in text.splitlines()]
+    if in_label_order:
+        _check_places(lines, path)
     lines = [line for line in lines if line and not line.startswith("#")]
     if not lines:
         raise SegtuneError(f"{path} is empty; write one class name per line")
     if len(lines) == 1:
         return comma_list(lines[0], name=name)
     for line in lines:
-        if "," in line:
+        if has_separator(line):
             raise SegtuneError(
-                f"{path}: the line {line!r} has a comma; write one class per line, "
+                f"{path}: the line {line!r} has a comma or semicolon; write one class per line, "
                 "synonyms as 'name | synonym'"
             )
     return vocabulary_of(lines, name=name)
+
+
+def _check_places(lines: Sequence[str], path: Path) -> None:
+    """Raises where an empty line would shift the values of all names after it.
+
+    In files with comments, line numbers mean nothing, so that empty lines do no harm.
+    """
+    names = [number for number, line in enumerate(lines) if line]
+    gaps = [number for number in range(names[-1] if names else 0) if not lines[number]]
+    if gaps and not any(line.startswith("#") for line in lines):
+        raise SegtuneError(
+            f"{path}: line {gaps[0] + 1} is empty, and places of names are values of label maps; "
+            f"write a name for the value {gaps[0]}, such as 'unused', or remove the line"
+        )
 
 
 def read_text(path: Path, *, what: str) -> str:
@@ -128,12 +150,31 @@ def parse_json(text: str, path: Path) -> object:
 
 
 def parse_yaml(text: str, path: Path) -> object:
-    """Returns the YAML document; `path` names it in the error message."""
+    """Returns the YAML document; `path` names it in the error message.
+
+    All values are text, but for null: YAML takes the names no, on, 1e3 and 12:30 for others.
+    """
     import yaml
 
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, Loader=_text_loader())
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f" in line {where.line + 1}" if where else ""
         raise SegtuneError(f"{path} is not valid YAML{line}; correct that line") from None
+
+
+@cache
+def _text_loader() -> Any:
+    """Returns the fast safe loader of YAML without its ideas of numbers, dates and truth."""
+    import yaml
+
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+    class TextLoader(base):  # type: ignore[misc]  # one of two classes
+        yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {
+            first: [pair for pair in pairs if pair[0] == "tag:yaml.org,2002:null"]
+            for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        }
+
+    return TextLoader

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -81,10 +82,22 @@ def test_a_file_tells_points_by_image(tmp_path):
     assert boxes(str(path)).at(IMAGE) == [[(1, 2, 3, 4)], [(5, 6, 7, 8)]]
 
 
+def test_a_file_of_windows_and_folders_with_the_same_names(tmp_path):
+    path = tmp_path / "clicks.json"
+    content = {"cam1\\a.jpg": [[1, 2]], "cam2\\a.jpg": [[3, 4]], "a-2": [[5, 6]]}
+    path.write_text(json.dumps(content), encoding="utf-8-sig")
+    images = (Path("cam1/a.jpg"), Path("cam2/a.jpg"))
+    pointing = replace(points(str(path)), images=images)
+    found = [
+        pointing.at(ImageFile(name, path)) for name, path in zip(("a", "a-2"), images, strict=True)
+    ]
+    assert found == [[[(1, 2, 1)]], [[(3, 4, 1)]]]
+
+
 @pytest.mark.parametrize(
     ("read", "content", "message"),
     [
-        (points, "{", "is not JSON"),
+        (points, "{", "is not valid JSON"),
         (points, "[]", "holds no points; expected"),
         (points, "{}", "holds no points"),
         (points, '{"a": []}', "a has no points"),

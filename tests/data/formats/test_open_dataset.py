@@ -97,11 +97,11 @@ def test_wrong_layout_for_the_folder(tmp_path: Path) -> None:
 def test_options_follow_a_question_mark(tmp_path: Path) -> None:
     trees.camvid(tmp_path)
     assert len(open_dataset(f"{tmp_path}?sequence=0001TP")) == 2
-    message = "'city' in .* is not an option of this layout; possible: sequence"
+    message = "'city' for .* is not an option of this layout; possible: sequence"
     with pytest.raises(DataError, match=message):
         open_dataset(f"{tmp_path}?city=ulm")
     trees.index_png(tmp_path / "plain")
-    with pytest.raises(DataError, match="possible: none"):
+    with pytest.raises(DataError, match="possible: label_values, ignore_value"):
         open_dataset(f"{tmp_path / 'plain'}?split=val")
 
 
@@ -115,9 +115,10 @@ def test_vocabulary_replaces_the_names(tmp_path: Path) -> None:
 
 def test_listing_layouts_is_complete() -> None:
     folder = Path(__file__).parents[3] / "src" / "segtune" / "data" / "formats"
-    shared = {"__init__", "coco_document", "coco_files", "synthetic"}
-    files = {file.stem for file in folder.glob("*.py")} - shared
-    assert {entry.name for entry in layouts()} == files
+    files = {file.stem for file in folder.glob("*.py")} - {"__init__", "synthetic"}
+    files |= {f"coco.{kind}" for kind in ("instances", "panoptic", "captions")}
+    assert {entry.home or entry.name for entry in layouts()} == files
+    assert all(hasattr(entry.module(), "read") for entry in layouts())
 
 
 def test_the_classes_of_data(tmp_path: Path) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from segtune.cli.images import ImageFile
+from segtune.data.masks.names import Names
 from segtune.errors import DataError, SegtuneError
+from segtune.storage.json_files import read_json
 
 Numbers = tuple[float, ...]
 Prompts = list[list[Numbers]]
@@ -30,20 +32,26 @@ class Pointing:
 
     Attributes:
         everywhere: the prompts of all images; None where a file tells them by image.
-        by_image: file name, or name without its ending -> prompts.
+        by_image: path, file name, or name without its ending -> prompts.
+        images: the images of this run, so that none gets the prompts of another.
     """
 
     kind: Literal["points", "boxes"]
     everywhere: Prompts | None = None
     by_image: dict[str, Prompts] | None = None
     file: Path | None = None
+    images: tuple[Path, ...] = ()
+
+    @cached_property
+    def _names(self) -> Names:
+        return Names(self.by_image or {}, where=self.file or "", images=self.images)
 
     def at(self, image: ImageFile) -> Prompts | None:
         """Returns the prompts of an image; None where the file has none for it."""
         if self.by_image is None:
             return self.everywhere
-        keys = (str(image.path), image.path.name, image.name)
-        return next((self.by_image[key] for key in keys if key in self.by_image), None)
+        found = self._names.find(image.path)
+        return None if found is None else self.by_image[found]
 
     def arguments(self, prompts: Prompts) -> tuple[Any, ...]:
         """Returns the arguments of `segment_points` or `segment_boxes` after the image."""
@@ -124,10 +132,7 @@ def _from_file(path: Path, kind: Literal["points", "boxes"]) -> Pointing:
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; check the path of --{kind}")
     read: Callable[[Any, str], Prompts] = _points_entry if kind == "points" else _boxes_entry
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path} is not JSON: {error}") from None
+    content = read_json(path, Any)
     if not isinstance(content, dict) or not content:
         raise DataError(
             f"{path} holds no {kind}; expected "

@@ -59,6 +59,9 @@ def segment(parser: ArgumentParser) -> None:
         "--skip-empty", action="store_true", help="leave out those of --masks without a pixel"
     )
     parser.add_argument(
+        "--skip-bad", action="store_true", help="leave out damaged ones of --masks and list them"
+    )
+    parser.add_argument(
         "--not",
         dest="negatives",
         metavar="WORDS",

@@ -76,6 +76,21 @@ def data_options(parser: ArgumentParser, *, split: str) -> None:
         metavar="WORDS",
         help="class names in label order, where DATA has none",
     )
+    parser.add_argument(
+        "--label-values",
+        metavar="N=NAME,...",
+        help="what values of label maps mean, such as 0=background,255=object; default: class ids",
+    )
+    parser.add_argument(
+        "--ignore-value",
+        metavar="N",
+        help="values of label maps that are unlabelled, or none; default: 255, or 65535 of 16 bits",
+    )
+    parser.add_argument(
+        "--skip-bad",
+        action="store_true",
+        help="leave out damaged files and annotations and list them, in place of stopping",
+    )
 
 
 def retention_option(parser: ArgumentParser) -> None:

@@ -10,6 +10,7 @@ imports none of them.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +18,7 @@ from types import ModuleType
 from urllib.parse import parse_qsl
 
 from segtune.data.formats import synthetic
+from segtune.data.readable import readable
 from segtune.errors import DataError, unknown_name
 from segtune.types import Dataset, Vocabulary
 from segtune.vocabulary.parse import VocabularySpec, parse_vocabulary
@@ -28,10 +30,11 @@ class Layout:
 
     name: str
     looks_like: str
+    home: str | None = None
 
     def module(self) -> ModuleType:
-        """Returns the module with `detect`, `splits` and `read`."""
-        return import_module(f"segtune.data.formats.{self.name}")
+        """Returns the module with `detect`, `splits` and `read`: that of its name, or `home`."""
+        return import_module(f"segtune.data.formats.{self.home or self.name}")
 
 
 _LAYOUTS = (
@@ -48,9 +51,21 @@ _LAYOUTS = (
     Layout("voc", "VOC2012 with JPEGImages/, SegmentationClass[Aug]/ and lists"),
     Layout("context", "VOC2010 with trainval/*.mat, SegmentationClassContext/ or prepared maps"),
     Layout("coco_stuff", "images/<split>2017 with *_labelTrainIds.png or stuffthingmaps/"),
-    Layout("coco_instances", "annotations/instances_<split>.json, or any such JSON file"),
-    Layout("coco_panoptic", "annotations/panoptic_<split>.json with id PNGs, or the JSON file"),
-    Layout("coco_captions", "annotations/captions_<split>.json, or such a JSON file; no labels"),
+    Layout(
+        "coco_instances",
+        "annotations/instances_<split>.json, or any such JSON file",
+        "coco.instances",
+    ),
+    Layout(
+        "coco_panoptic",
+        "annotations/panoptic_<split>.json with id PNGs, or the JSON file",
+        "coco.panoptic",
+    ),
+    Layout(
+        "coco_captions",
+        "annotations/captions_<split>.json, or such a JSON file; no labels",
+        "coco.captions",
+    ),
     Layout("captions", 'captions.jsonl with {"image": "...", "captions": [...]}; no labels'),
 )
 
@@ -66,6 +81,8 @@ def open_dataset(
     layout: str | None = None,
     split: str | None = None,
     vocabulary: VocabularySpec | None = None,
+    options: Mapping[str, str] | None = None,
+    skip_bad: bool = False,
 ) -> Dataset:
     """Returns the dataset at a path, or a generated one.
 
@@ -76,6 +93,9 @@ def open_dataset(
         split: "train", "val", ...; if None, "train" where there is one, else the only split.
         vocabulary: names for the classes, in the order of the data set's own; needed for data that
             does not name its classes.
+        options: further options of the layout, as after the question mark.
+        skip_bad: leave out what is damaged, which `segtune.data.left_out` lists, in place of
+            refusing it; every file is read for this.
 
     Raises:
         FileNotFoundError: there is nothing at the path.
@@ -86,26 +106,32 @@ def open_dataset(
         Traceback (most recent call last):
         FileNotFoundError: dataset no/such/folder does not exist; check the path
     """
-    names = None if vocabulary is None else read_vocabulary(vocabulary)
-    place, options = _take_apart(str(spec))
+    names = None if vocabulary is None else read_vocabulary(vocabulary, in_label_order=True)
+    place, given = _take_apart(str(spec))
+    given |= options or {}
     if place.startswith(synthetic.PREFIX):
         if names is not None:
             raise DataError(f"{place} names its own classes; leave --vocab out")
-        return synthetic.read(place.removeprefix(synthetic.PREFIX), options, split=split)
+        return synthetic.read(place.removeprefix(synthetic.PREFIX), given, split=split)
     path = Path(place)
     module = _choose(path, layout).module()
     known = inspect.signature(module.read).parameters
-    for option in options:
+    for option in given:
         if option not in known or option in ("path", "split", "vocabulary"):
             possible = [name for name in known if name not in ("path", "split", "vocabulary")]
             raise DataError(
-                f"{option!r} in {str(spec)!r} is not an option of this layout; "
+                f"{option!r} for {str(spec)!r} is not an option of this layout; "
                 f"possible: {', '.join(possible) or 'none'}"
             )
-    return module.read(path, split=split, vocabulary=names, **options)
+    if skip_bad and "skip_bad" in known:
+        given["skip_bad"] = "1"
+    dataset = module.read(path, split=split, vocabulary=names, **given)
+    return readable(dataset) if skip_bad else dataset
 
 
-def read_vocabulary(spec: VocabularySpec, *, name: str | None = None) -> Vocabulary:
+def read_vocabulary(
+    spec: VocabularySpec, *, name: str | None = None, in_label_order: bool = False
+) -> Vocabulary:
     """Returns the vocabulary that `spec` describes.
 
     Args:
@@ -113,6 +139,7 @@ def read_vocabulary(spec: VocabularySpec, *, name: str | None = None) -> Vocabul
             has a slash ("./camvid"); or anything that `segtune.vocabulary.parse` reads: words, a
             file, a built-in name, a sequence of entries, or a vocabulary as it is.
         name: what tables call it; by default the file stem, the built-in name or "custom".
+        in_label_order: see `parse_vocabulary`.
 
     Raises:
         SegtuneError: the vocabulary is empty, repeats a class, or is not understood.
@@ -125,7 +152,7 @@ def read_vocabulary(spec: VocabularySpec, *, name: str | None = None) -> Vocabul
     text = spec.strip() if isinstance(spec, str) else ""
     if text.startswith(synthetic.PREFIX) or ("/" in text and Path(text).is_dir()):
         return open_dataset(text).vocabulary
-    return parse_vocabulary(spec, name=name)
+    return parse_vocabulary(spec, name=name, in_label_order=in_label_order)
 
 
 def dataset_splits(spec: str | Path, *, layout: str | None = None) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from segtune.data.folders import choose_split, find_files, has_files, named_as, pair_by_stem
 from segtune.data.labels import ValueMap
+from segtune.data.left_out import Found
 from segtune.data.samples import IndexedDataset, Record, SemanticLoader
 from segtune.errors import DataError
 from segtune.types import Vocabulary
@@ -62,7 +63,8 @@ def read(
                 f"the {split} split of {path} has no sequence {missing[0]!r}; "
                 f"it has {', '.join(known)}"
             )
-        records = tuple(record for record in records if sequence_of(record.id) in wanted)
+        chosen = [record for record in records if sequence_of(record.id) in wanted]
+        records = Found.of(chosen, records.left_out)
     names = named_as(builtin("camvid_11"), vocabulary, layout="camvid")
     values = ValueMap.of_values(range(len(names)), ignored=(UNLABELLED, 255))
     return IndexedDataset("camvid", split, names, records, SemanticLoader(values))

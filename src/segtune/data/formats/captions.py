@@ -14,7 +14,7 @@ from typing import Any
 
 from segtune.data.captioned import NO_CLASSES, CaptionRecord, load_captioned
 from segtune.data.folders import SPLIT_FOLDERS, UNSPLIT, choose_split
-from segtune.data.formats.coco_files import sample_ids
+from segtune.data.formats.coco.files import sample_ids
 from segtune.data.samples import IndexedDataset
 from segtune.errors import DataError
 from segtune.types import Vocabulary

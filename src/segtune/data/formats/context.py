@@ -116,7 +116,7 @@ def read(
     list_file = _list(root, split)
     assert list_file is not None  # such a tree needs one
     is_published = tree.name == PUBLISHED
-    records = pair_listed(
+    listed = pair_listed(
         read_list(list_file),
         images=root / "JPEGImages",
         labels=tree,
@@ -124,9 +124,9 @@ def read(
         suffix=".mat" if is_published else ".png",
     )
     if is_published:
-        return IndexedDataset(name, split, names, records, MatLoader(_from_published(classes)))
+        return IndexedDataset(name, split, names, listed, MatLoader(_from_published(classes)))
     loader = SemanticLoader(_from_alphabetical(classes))
-    return IndexedDataset(name, split, names, records, loader)
+    return IndexedDataset(name, split, names, listed, loader)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from segtune.data.formats.coco_files import image_id_of, numbered
+from segtune.data.formats.coco.files import image_id_of, numbered
 from segtune.storage.json_lists import JsonLists
 from segtune.types import Vocabulary
 
@@ -36,7 +36,7 @@ class CocoDocument:
             path: the JSON file.
             vocabulary: becomes the categories.
             category_ids: the data set's id of each class; 1, 2, 3, ... by default.
-            image_ids: the data set's id of each sample, from `coco_files.image_ids`; by default the
+            image_ids: the data set's id of each sample, from `files.image_ids`; by default the
                 number that the sample id is, else its position.
             image_names: sample id -> file name of its image; `<id>.jpg` by default.
         """

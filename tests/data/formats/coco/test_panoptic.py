@@ -3,8 +3,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from segtune.data.formats import coco_panoptic, open_dataset
+from segtune.data.formats import open_dataset
+from segtune.data.formats.coco import panoptic as coco_panoptic
+from segtune.data.left_out import left_out_of
 from segtune.data.samples import as_segmentation
 from segtune.errors import DataError
 from segtune.types import IGNORE, Concept, Segment, Segmentation, Vocabulary
@@ -54,6 +57,77 @@ def test_json_and_png_must_agree(tmp_path: Path, segments: list[dict], message: 
     trees.save_json(file, content)
     with pytest.raises(DataError, match=message):
         coco_panoptic.read(tmp_path)[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"segments_info": [{"id": 1, "category_id": 1}] * 2},
+            "139 has two segments with the id 1",
+        ),
+        ({"image_id": 7}, "image 7 has annotations but is not in its image list"),
+        ({"segments_info": [{"id": "1", "category_id": 1}]}, r"segments_info\[0\].id is text; exp"),
+        ({"segments_info": None}, "segments_info is null; expected a list"),
+        ({"file_name": None}, "file_name is null; expected text"),
+    ],
+)
+def test_damaged_entries_are_one_line_or_left_out(
+    tmp_path: Path, change: dict, message: str
+) -> None:
+    file, _ = trees.coco_panoptic(tmp_path)
+    content = json.loads(file.read_text())
+    trees.save_image(tmp_path / "val2017" / "b.jpg")
+    (file.with_suffix("") / "b.png").write_bytes(next(file.with_suffix("").iterdir()).read_bytes())
+    content["images"].append({"id": 8, "file_name": "b.jpg"})
+    content["annotations"].append(
+        {**content["annotations"][0], "image_id": 8, "file_name": "b.png"}
+    )
+    content["annotations"][0].update(change)
+    trees.save_json(file, content)
+    with pytest.raises(DataError, match=message) as caught:
+        open_dataset(file)
+    assert str(file) in str(caught.value)
+    dataset = open_dataset(f"{file}?skip_bad=1")
+    assert [dataset.sample_id(i) for i in range(len(dataset))] == ["b"]
+    reasons = {each.why for each in left_out_of(dataset)}
+    assert reasons == {"damaged", "no segments in the JSON"}
+
+
+def test_two_entries_of_one_image(tmp_path: Path) -> None:
+    file, _ = trees.coco_panoptic(tmp_path)
+    content = json.loads(file.read_text())
+    content["annotations"] *= 2
+    trees.save_json(file, content)
+    with pytest.raises(DataError, match="image 139 has two entries of annotations"):
+        open_dataset(file)
+
+
+@pytest.mark.parametrize("form", ["transparent void", "opaque", "palette", "one channel"])
+def test_ids_do_not_depend_on_how_the_png_is_stored(tmp_path: Path, form: str) -> None:
+    ids = np.zeros(trees.SIZE, np.int32)
+    ids[:2], ids[3:] = 1, 7
+    rgb = np.stack([ids, ids * 0, ids * 0], -1).astype(np.uint8)
+    alpha = np.where(ids > 0, 255, 0 if form == "transparent void" else 255).astype(np.uint8)
+    image = Image.fromarray(np.dstack([rgb, alpha]))
+    if form == "palette":
+        image = Image.fromarray((ids > 0).astype(np.uint8) + (ids == 7))
+        image.putpalette([0, 0, 0, 1, 0, 0, 7, 0, 0])
+    if form == "one channel":
+        image = Image.fromarray(ids.astype(np.uint8))
+    image.save(tmp_path / "a.png")
+    assert (coco_panoptic.read_segment_ids(tmp_path / "a.png") == ids).all()
+
+
+def test_grey_ids_count_all_channels(tmp_path: Path) -> None:
+    Image.fromarray(np.full((*trees.SIZE, 3), 2, np.uint8)).save(tmp_path / "a.png")
+    assert (coco_panoptic.read_segment_ids(tmp_path / "a.png") == 2 + 512 + 131072).all()
+
+
+def test_jpeg_ids_are_refused(tmp_path: Path) -> None:
+    trees.save_image(tmp_path / "a.jpg")
+    with pytest.raises(DataError, match="is a JPEG, whose compression changes ids"):
+        coco_panoptic.read_segment_ids(tmp_path / "a.jpg")
 
 
 def test_missing_pngs(tmp_path: Path) -> None:

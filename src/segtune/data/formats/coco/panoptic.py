@@ -10,7 +10,7 @@ classes are things.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,21 +19,26 @@ import numpy as np
 from PIL import Image
 
 from segtune.data.folders import choose_split, named_as
-from segtune.data.formats.coco_document import CocoDocument
-from segtune.data.formats.coco_files import (
+from segtune.data.formats.coco.document import CocoDocument
+from segtune.data.formats.coco.files import (
     CocoRecord,
+    find_id,
     find_images,
     find_json_files,
+    ids_of,
     image_name,
-    load_json,
+    on_disk,
     read_categories,
     sample_ids,
 )
+from segtune.data.formats.coco.schemas import Panoptic, PanopticAnnotation, plain_id
 from segtune.data.labels import check_size
+from segtune.data.left_out import Found, LeftOut
+from segtune.data.masks.files import packed, read_stored
 from segtune.data.samples import IndexedDataset
 from segtune.errors import DataError
 from segtune.storage.files import atomic_write
-from segtune.storage.images import read_image
+from segtune.storage.json_files import read_json
 from segtune.types import IGNORE, Instance, Sample, Segment, Segmentation, Vocabulary
 
 
@@ -53,6 +58,7 @@ def read(
     split: str | None = None,
     vocabulary: Vocabulary | None = None,
     images: str | None = None,
+    skip_bad: str | None = None,
 ) -> IndexedDataset[CocoRecord]:
     """Returns the images of a JSON file with their segments.
 
@@ -61,20 +67,22 @@ def read(
         split: "train", "val", ...
         vocabulary: other names for the categories, in the order of their ids.
         images: folder of the images, where it is not found by itself.
+        skip_bad: "1" leaves damaged entries and missing images out.
     """
     files = find_json_files(path, "panoptic")
     split = choose_split(tuple(files), split, path=path)
     file = files[split]
-    content = load_json(file, annotation_keys=("image_id", "file_name", "segments_info"))
-    names, class_ids = read_categories(content, file=file)
+    skips = skip_bad == "1"
+    damaged: list[str] | None = [] if skips else None
+    content = read_json(file, Panoptic, skipped=damaged)
     png_folder = file.with_suffix("")
     if not png_folder.is_dir():
         raise DataError(f"the id PNGs of {file} were not found; expected the folder {png_folder}")
-    names_by_id = {image["id"]: image_name(image) for image in content["images"]}
-    annotations = content["annotations"]
-    if lost := [a["image_id"] for a in annotations if a["image_id"] not in names_by_id]:
-        raise DataError(f"{file}: image {lost[0]} has annotations but is not in its image list")
-    image_files = [names_by_id[annotation["image_id"]] for annotation in annotations]
+    annotations, left_out = _checked(content, file, skips=skips)
+    used = {plain_id(segment.category_id) for each in annotations for segment in each.segments_info}
+    names, class_ids = read_categories(content.categories, used, file=file)
+    listed = ids_of(content.images, kind="images", file=file)
+    image_files = [image_name(listed[plain_id(each.image_id)], file=file) for each in annotations]
     folder = (
         find_images(file, image_files, split=split, images=images) if image_files else file.parent
     )
@@ -82,30 +90,78 @@ def read(
         CocoRecord(
             sample_id,
             folder / name,
-            png_folder / annotation["file_name"],
-            annotation["image_id"],
-            tuple(annotation["segments_info"]),
+            png_folder / annotation.file_name,
+            plain_id(annotation.image_id),
+            tuple(annotation.segments_info),
         )
         for sample_id, name, annotation in zip(
             sample_ids(image_files), image_files, annotations, strict=True
         )
     ]
+    records, missing = on_disk(records, file=file, skip_bad=skips)
+    left_out += [LeftOut(problem, "damaged") for problem in damaged or ()]
+    found = Found.of(records, [*left_out, *missing])
     names = named_as(names, vocabulary, layout="coco_panoptic")
-    return IndexedDataset(file.stem, split, names, records, SegmentLoader(class_ids))
+    return IndexedDataset(file.stem, split, names, found, SegmentLoader(class_ids))
+
+
+def _checked(
+    content: Panoptic, file: Path, *, skips: bool
+) -> tuple[list[PanopticAnnotation], list[LeftOut]]:
+    """Returns the annotations with ids as their lists have them, and those that are damaged."""
+    images = ids_of(content.images, kind="images", file=file)
+    categories = ids_of(content.categories, kind="categories", file=file)
+    kept: list[PanopticAnnotation] = []
+    left_out: list[LeftOut] = []
+    seen: set[int | str] = set()
+    for annotation in content.annotations:
+        image = find_id(annotation.image_id, images)
+        problems = list(_problems(annotation, categories))
+        if image is None:
+            problems.insert(0, "has annotations but is not in its image list")
+        elif image in seen:
+            problems.insert(0, "has two entries of annotations")
+        if problems and not skips:
+            raise DataError(f"{file}: image {annotation.image_id} {problems[0]}; correct it")
+        if problems or image is None:
+            left_out.append(LeftOut(f"image {annotation.image_id} {problems[0]}", "damaged"))
+            continue
+        seen.add(image)
+        annotation.image_id = image
+        kept.append(annotation)
+    left_out += [LeftOut(f"image {i}", "no segments in the JSON") for i in images if i not in seen]
+    return kept, left_out
+
+
+def _problems(annotation: PanopticAnnotation, categories: Mapping[int | str, Any]) -> Iterator[str]:
+    """Yields what is wrong with the segments of an image; ids of categories become their own."""
+    seen: set[int] = set()
+    for segment in annotation.segments_info:
+        category = find_id(segment.category_id, categories)
+        if category is None:
+            yield (
+                f"segment {segment.id} has the category {segment.category_id}, which is not in "
+                "the list of categories"
+            )
+        elif segment.id in seen:
+            yield f"has two segments with the id {segment.id}"
+        else:
+            segment.category_id = category
+        seen.add(segment.id)
 
 
 @dataclass(frozen=True)
 class SegmentLoader:
     """Makes a sample of a record: cuts its id PNG into segments."""
 
-    class_ids: Mapping[int, int]
+    class_ids: Mapping[int | str, int]
 
     def __call__(self, record: CocoRecord) -> Sample:
         path = record.label
         assert path is not None  # read gives every record its PNG
         segment_ids = read_segment_ids(path)
         check_size(segment_ids.shape, path=path, image=record.image)
-        listed = {segment["id"]: segment for segment in record.annotations}
+        listed = {segment.id: segment for segment in record.annotations}
         painted = set(np.unique(segment_ids).tolist()) - {0}
         if different := sorted(painted ^ set(listed)):
             where = "PNG" if different[0] in painted else "JSON"
@@ -113,22 +169,23 @@ class SegmentLoader:
         semantic = np.full(segment_ids.shape, IGNORE, np.int32)
         instances = []
         for segment_id, segment in listed.items():
-            if segment["category_id"] not in self.class_ids:
-                raise DataError(
-                    f"{path}: segment {segment_id} has the category {segment['category_id']}, "
-                    "which is not in the list of categories"
-                )
-            class_id = self.class_ids[segment["category_id"]]
+            class_id = self.class_ids[segment.category_id]
             mask = segment_ids == segment_id
             semantic[mask] = class_id
-            instances.append(Instance(class_id, mask, is_crowd=bool(segment.get("iscrowd", 0))))
+            instances.append(Instance(class_id, mask, is_crowd=bool(segment.iscrowd)))
         return Sample(record.id, record.image, semantic, tuple(instances))
 
 
 def read_segment_ids(path: Path) -> np.ndarray:
-    """Returns the segment ids of a PNG, (H, W) int32."""
-    channels = read_image(path).astype(np.int32)
-    return channels[..., 0] + 256 * channels[..., 1] + 65536 * channels[..., 2]
+    """Returns the segment ids of a PNG, (H, W) int32: R + 256 G + 65536 B whatever alpha says.
+
+    Files of one channel hold the ids themselves.
+    """
+    stored = read_stored(path, what="id map")
+    if stored.is_lossy:
+        raise DataError(f"id map {path} is a JPEG, whose compression changes ids; save it as .png")
+    colors = stored.colors()
+    return stored.values.astype(np.int32) if colors is None else packed(colors)
 
 
 def write_segment_ids(path: Path, segment_ids: np.ndarray) -> None:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from segtune.data.formats.coco_document import CocoDocument
+from segtune.data.formats.coco.document import CocoDocument
 from segtune.errors import DataError
 from segtune.types import Concept, Vocabulary
 

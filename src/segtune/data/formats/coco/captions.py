@@ -9,19 +9,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
 
 from segtune.data.captioned import NO_CLASSES, CaptionRecord, load_captioned
 from segtune.data.folders import choose_split
-from segtune.data.formats.coco_files import (
+from segtune.data.formats.coco.files import (
+    find_id,
     find_images,
     find_json_files,
+    ids_of,
     image_name,
-    load_json,
     sample_ids,
 )
+from segtune.data.formats.coco.schemas import Caption, Captions, plain_id
 from segtune.data.samples import IndexedDataset
 from segtune.errors import DataError
+from segtune.storage.json_files import read_json
 from segtune.types import Vocabulary
 
 
@@ -55,27 +57,36 @@ def read(
     files = find_json_files(path, "captions")
     split = choose_split(tuple(files), split, path=path)
     file = files[split]
-    content = load_json(file, annotation_keys=("image_id", "caption"), with_categories=False)
+    content = read_json(file, Captions)
     said = captions_of(content, file=file)
-    entries = content["images"]
-    names = [image_name(image) for image in entries]
+    entries = ids_of(content.images, kind="images", file=file)
+    names = [image_name(image, file=file) for image in entries.values()]
     folder = find_images(file, names, split=split, images=images) if entries else file.parent
     records = [
-        CaptionRecord(sample_id, folder / name, None, said.get(image["id"], ()))
-        for sample_id, name, image in zip(sample_ids(names), names, entries, strict=True)
+        CaptionRecord(sample_id, folder / name, None, said.get(number, ()))
+        for sample_id, name, number in zip(sample_ids(names), names, entries, strict=True)
     ]
     return IndexedDataset(file.stem, split, vocabulary or NO_CLASSES, records, load_captioned)
 
 
-def captions_of(content: dict[str, Any], *, file: Path) -> dict[int | str, tuple[str, ...]]:
+def captions_of(content: Captions, *, file: Path) -> dict[int | str, tuple[str, ...]]:
     """Returns image id -> captions of a COCO document, in the order of their annotation ids.
 
     Raises:
         DataError: a caption is of an image that the document does not list.
     """
+    listed = ids_of(content.images, kind="images", file=file)
     by_image: dict[int | str, list[str]] = defaultdict(list)
-    for annotation in sorted(content["annotations"], key=lambda entry: entry.get("id", 0)):
-        by_image[annotation["image_id"]].append(" ".join(str(annotation["caption"]).split()))
-    if unknown := set(by_image) - {image["id"] for image in content["images"]}:
-        raise DataError(f"{file}: image {min(unknown)} has captions but is not in its image list")
+    for annotation in sorted(content.annotations, key=_order):
+        image = find_id(annotation.image_id, listed)
+        if image is None:
+            raise DataError(
+                f"{file}: image {annotation.image_id} has captions but is not in its image list"
+            )
+        by_image[image].append(" ".join(annotation.caption.split()))
     return {image_id: tuple(captions) for image_id, captions in by_image.items()}
+
+
+def _order(caption: Caption) -> tuple[bool, int | str]:
+    number = plain_id(caption.id or 0)
+    return isinstance(number, str), number

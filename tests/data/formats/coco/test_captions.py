@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from segtune.data.captioned import NO_CLASSES
-from segtune.data.formats import coco_captions, open_dataset
+from segtune.data.formats import open_dataset
+from segtune.data.formats.coco import captions as coco_captions
 from segtune.errors import DataError
 from tests.data import trees
 
@@ -40,5 +41,5 @@ def test_a_caption_of_an_unknown_image(tmp_path: Path) -> None:
 def test_an_annotation_without_a_caption(tmp_path: Path) -> None:
     file = trees.coco_captions(tmp_path)
     file.write_text(file.read_text().replace('"caption": "Sec', '"text": "Sec'))
-    with pytest.raises(DataError, match="an entry of 'annotations' has no 'caption'"):
+    with pytest.raises(DataError, match="annotation 12 has no 'caption'"):
         open_dataset(file)
