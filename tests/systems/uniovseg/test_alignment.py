@@ -3,9 +3,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from segtune.ops.matching import Match
 
 from segtune.errors import SegtuneError
+from segtune.ops.matched.matching import Match
 from segtune.systems.uniovseg.alignment import (
     Confidence,
     GreedyMatcher,

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from segtune.ops.point_sampling import most_uncertain
 
+from segtune.ops.matched.point_sampling import most_uncertain
 from segtune.systems.uniovseg.loss import (
     MaskLossConfig,
     PointSource,

@@ -79,7 +79,7 @@ def scene(num_points=5, num_slots=3, num_masks=4, seed=0):
 
 def _cheapest(logits, masks, point):
     """The least cost of giving predictions of a point to masks that contain it, by trying all."""
-    from segtune.ops.matching import mask_costs
+    from segtune.ops.matched.matching import mask_costs
 
     x, y = point.int().tolist()
     small = torch.nn.functional.interpolate(masks[None].float(), size=(8, 8))[0].flatten(1)
@@ -99,7 +99,7 @@ def _cheapest(logits, masks, point):
 def test_contained_matching_is_the_cheapest(seed):
     logits, masks, points = scene(seed=seed)
     found = match_points(logits, masks, points, matching="contained")
-    from segtune.ops.matching import mask_costs
+    from segtune.ops.matched.matching import mask_costs
 
     small = torch.nn.functional.interpolate(masks[None].float(), size=(8, 8))[0].flatten(1)
     pixel, dice = mask_costs(logits.flatten(0, 1).flatten(1), small)

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segtune.errors import SegtuneError
-from segtune.ops.matching import Match, assign
+from segtune.ops.matched.matching import Match, assign
 
 CostKind = Literal["softmax", "cosine"]
 """softmax: over the entities of the image, as in the authors' criterion; cosine: as in the paper.

@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segtune.ops.matched.losses import bce_per_mask, dice_per_mask
-from segtune.ops.matching import mask_costs
-from segtune.ops.point_sampling import sample_points, uncertain_points
+from segtune.ops.matched.matching import mask_costs
+from segtune.ops.matched.point_sampling import sample_points, uncertain_points
 from segtune.systems.uniovseg.matching import Matching
 
 

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segtune.errors import SegtuneError
-from segtune.ops.matching import BROKEN_COST, Match, assign, mask_costs
+from segtune.ops.matched.matching import BROKEN_COST, Match, assign, mask_costs
 
 Matching = Literal["official", "contained"]
 """How the targets that do not contain a point take part.
