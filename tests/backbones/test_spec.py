@@ -5,7 +5,8 @@ import json
 import pytest
 import torch
 
-from segtune.backbones import MODELS, can, models_that_can
+from segtune.backbones import MODELS, models_that_can
+from segtune.backbones.base import Promptable, ReadsWords
 from segtune.backbones.cards import BUNDLED
 from segtune.backbones.hub import load_backbone, spec_of_folder, spec_of_state
 from segtune.backbones.spec import FolderMark, ModelSpec
@@ -23,7 +24,7 @@ def test_everything_that_is_named_is_there(kind):
     assert all(callable(resolve(target)) for target in named if target)
     assert spec.load_folder or spec.load_proposals
     assert bool(spec.load_folder) == bool(spec.random)
-    assert bool(spec.load_proposals) <= can(kind, "proposals")
+    assert bool(spec.load_proposals) <= ("proposals" in spec.can)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in EVERY if MODELS[kind].random])
@@ -33,7 +34,10 @@ def test_tiny_models_are_of_their_kind_and_depend_on_the_seed(kind):
     assert {model.kind for model in models} == {kind}
     assert models[0].fingerprint == models[1].fingerprint != models[2].fingerprint
     assert not any(p.requires_grad for p in models[0].parameters())
-    if can(kind, "words"):
+    # What the spec says of the kind is what the model itself says.
+    assert isinstance(models[0], ReadsWords) == ("words" in MODELS[kind].can)
+    assert isinstance(models[0], Promptable) == ("points" in MODELS[kind].can)
+    if isinstance(models[0], ReadsWords):
         assert models[0].encode_text(models[0].tokenize(["red star"])).shape[0] == 1
 
 
@@ -43,8 +47,6 @@ def test_bundled_models_are_of_known_kinds():
 
 def test_sentences_name_what_can():
     assert models_that_can("points") == "SEEM, SAM, SAM 2 or Uni-OVSeg"
-    assert can("sam3", "words")
-    assert not can("sam", "words")
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def test_defaults_of_a_fit_are_those_of_the_spec():
     assert default_config("rpn") == FitConfig()
     seem = default_config("semprompt")
     assert (seem.loop.steps, seem.loop.lr, seem.loop.optimizer) == (300, 0.02, "sgd")
-    assert (seem.loop.clip_norm, seem.loop.warmup_steps, seem.loop.weight_decay) == (None, 10, 1e-4)
+    assert (seem.loop.clip_norm, seem.loop.warmup, seem.loop.weight_decay) == (None, 10, 1e-4)
     assert (seem.views, seem.scale, seem.distort, seem.trial_steps) == (2, (1.0, 1.0), False, 100)
     assert default_config("coop").loop.clip_norm == 1.0
     assert default_config("simbaseline").loop.steps == 600

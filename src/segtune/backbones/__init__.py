@@ -37,16 +37,6 @@ MODELS = Registry[ModelSpec](
 """Kind -> everything that is declared about it."""
 
 
-def can(kind: str, capability: Capability) -> bool:
-    """Whether models of a kind can do something.
-
-    Example:
-        >>> can("seem", "points"), can("sam", "words")
-        (True, False)
-    """
-    return capability in MODELS[kind].can
-
-
 def models_that_can(capability: Capability) -> str:
     """Returns the models that can do something, as a sentence names them.
 

@@ -11,8 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from segtune.backbones import can
-from segtune.backbones.base import prompt_fingerprint
+from segtune.backbones.base import ReadsWords, prompt_fingerprint
 from segtune.data.formats import open_dataset
 from segtune.data.regions import require_instances
 from segtune.data.samples import Subset
@@ -103,7 +102,7 @@ def fit(
     if spec.fit.grid_option and crop is not None:
         given.setdefault(spec.fit.grid_option, (crop // stride, crop // stride))
     setting = resolve_setting(config.setting, dataset)
-    reads_words = can(model.backbone.kind, "words")
+    reads_words = isinstance(model.backbone, ReadsWords)
     if spec.fit.classes_option:
         classes = fit_classes(few, setting, about, shown_only=reads_words)
         given.setdefault(spec.fit.classes_option, classes)

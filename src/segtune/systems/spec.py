@@ -93,7 +93,7 @@ class Case:
         options: of the system, beside what a fit would set.
         kinds: of frozen models; empty for all that the system runs on.
         starts_as_zero_shot: before the first step it answers as the model without prompts does,
-            bit for bit.
+            bit for bit; with these options of the zero-shot system. None: no such promise.
         random_start: initial prompts depend on the seed.
         unread: patterns of learned tensors that the loss of one batch may leave out.
         words: what it answers: "any" words, those "of the fit" only, or "one" word alone, for
@@ -103,7 +103,7 @@ class Case:
     name: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     kinds: tuple[str, ...] = ()
-    starts_as_zero_shot: bool = False
+    starts_as_zero_shot: Mapping[str, Any] | None = None
     random_start: bool = True
     unread: tuple[str, ...] = ()
     words: Literal["any", "of the fit", "one"] = "any"

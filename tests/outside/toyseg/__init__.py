@@ -24,7 +24,7 @@ SYSTEMS = [
         BUILDS,
         "one shift per class of the fit",
         "nobody",
-        fit=FitDefaults(steps=7, lr=0.5, views=1, classes_option="classes"),
-        cases=(Case(starts_as_zero_shot=True, random_start=False),),
+        fit=FitDefaults(steps=30, lr=0.5, views=1, classes_option="classes"),
+        cases=(Case(starts_as_zero_shot={}, random_start=False),),
     ),
 ]  # fmt: skip

@@ -44,16 +44,17 @@ _EMBEDDINGS = FitDefaults(
 # the fit (20 points of mIoU on `base`) and find no more objects: there the rates stay.
 _COMPARED = replace(_EMBEDDINGS, rate_factors=(1.0, 0.1), trial_steps=100)
 
-_AS_ZERO_SHOT = Case("", kinds=("seem",), starts_as_zero_shot=True, random_start=False)
+_AS_ZERO_SHOT = Case("", kinds=("seem",), starts_as_zero_shot={}, random_start=False)
 _ON_SAM3 = replace(_AS_ZERO_SHOT, name="on SAM 3", kinds=("sam3",))
+_GRID = {"point_grid": 3}
 _ON_SAM = Case(
     "on SAM",
-    {"point_grid": 3, "class_tokens": 2},
+    {**_GRID, "class_tokens": 2},
     kinds=("sam",),
     random_start=False,
     words="of the fit",
 )
-_MASKS_OF_SAM = replace(_ON_SAM, options={"point_grid": 3}, words="one", starts_as_zero_shot=True)
+_MASKS_OF_SAM = replace(_ON_SAM, options=_GRID, words="one", starts_as_zero_shot=_GRID)
 _INSTANCES = {"task": "instance"}
 
 
@@ -79,7 +80,12 @@ SPECS = (
             _ON_SAM,
             replace(_ON_SAM, name="instances on SAM", options={**_ON_SAM.options, **_INSTANCES}),
             _ON_SAM3,
-            replace(_ON_SAM3, name="instances on SAM 3", options=_INSTANCES),
+            replace(
+                _ON_SAM3,
+                name="instances on SAM 3",
+                options=_INSTANCES,
+                starts_as_zero_shot=_INSTANCES,
+            ),
         ),
     ),
     SystemSpec(
@@ -152,7 +158,7 @@ SPECS = (
         note_on_loss=_ON_LOSS,
         cases=(
             Case("", {"point_grid": 2}, kinds=("seem",), random_start=False),
-            replace(_MASKS_OF_SAM, starts_as_zero_shot=False),  # through logits of coordinates
+            replace(_MASKS_OF_SAM, starts_as_zero_shot=None),  # coordinates go through a logit
         ),
     ),
     SystemSpec(
@@ -174,7 +180,7 @@ SPECS = (
         learns=False,
         is_zero_shot=True,
         tags=TAGS,
-        cases=(Case(options={"point_grid": 3}, words="one"),),
+        cases=(Case(options=_GRID, words="one"),),
     ),
     SystemSpec(
         "sam3",
