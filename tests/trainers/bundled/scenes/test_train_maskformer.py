@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from segtune.trainers.loop import split_parameters
 
 from segtune.backbones.base import Proposals
 from segtune.backbones.maskformer.files import load_maskformer

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from segtune.trainers.loop import split_parameters
 
 from segtune.backbones.hub import load_backbone
 from segtune.backbones.seem.model import Seem
