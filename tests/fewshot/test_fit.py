@@ -19,10 +19,9 @@ from segtune.fewshot.fit import FitConfig, default_config, few_shot, fit, make_s
 from segtune.predict.segmenter import Segmenter
 from segtune.prompts import Prompts
 from segtune.systems import SYSTEMS as REGISTERED
-from segtune.systems.base import System, Targets, Words
 from segtune.systems.ssprompt.model import PromptedSeem
-from segtune.train.loop import Batch, LoopConfig, optimise
-from segtune.types import Features, Resolution
+from segtune.train.config import LoopConfig
+from segtune.types import Resolution
 from tests.conftest import LetterTokenizer
 
 LOOP = LoopConfig(steps=4, lr=1e-3, warmup=0, save_every=2)
@@ -47,7 +46,7 @@ def test_every_system_learns_and_answers_from_its_file(tiny_model, data, tmp_pat
     assert out.is_file()
     assert not out.with_name(out.name + ".checkpoint").exists()
     rows = [json.loads(line) for line in out.with_name(out.name + ".log.jsonl").open()]
-    assert [row["step"] for row in rows] == [0, 1, 2, 3]
+    assert [row["step"] for row in rows] == [1, 2, 3, 4]
     loaded = Prompts.load(out)
     assert loaded.vocabulary == data.vocabulary
     assert loaded.training["setting"] == "supervised"
@@ -118,17 +117,38 @@ def test_wrong_requests_are_refused_in_one_line(tiny_model, data):
         tiny_model.segment(data[0], prompts=prompts)
 
 
-def test_not_a_number_stops_the_run_with_the_checkpoint_kept(tiny_model, data, tmp_path):
+def test_after_not_a_number_a_lower_rate_starts_again(tiny_model, data, tmp_path):
+    """The same call, as the message says, although a checkpoint of the other rate is left."""
     out = tmp_path / "a.safetensors"
-    with pytest.raises(SegtuneError, match="loss became"):
+    fast = replace(CONFIG, loop=replace(LOOP, lr=1e20, steps=60, save_every=1))
+    with pytest.raises(SegtuneError, match="lower the rate"):
+        fit(tiny_model, data, shots=2, config=fast, out=out)
+    assert not out.exists()
+    assert out.with_name(f"{out.name}.checkpoint").exists()
+    prompts = fit(tiny_model, data, shots=2, config=CONFIG, out=out)
+    assert _same(prompts, fit(tiny_model, data, shots=2, config=CONFIG))
+    assert not out.with_name(f"{out.name}.checkpoint").exists()
+
+
+def test_a_checkpoint_of_other_settings_is_refused(tiny_model, data, tmp_path):
+    out = tmp_path / "a.safetensors"
+
+    def stop(done, prompts_now):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
         fit(
             tiny_model,
             data,
             shots=2,
-            config=replace(CONFIG, loop=replace(LOOP, lr=1e20, steps=60)),
+            config=replace(CONFIG, loop=replace(LOOP, save_every=1)),
             out=out,
+            on_step=stop,
         )
-    assert not out.exists()
+    with pytest.raises(
+        SegtuneError, match=r"settings for data, seed, config\.loop\.save_every; repeat"
+    ):
+        fit(tiny_model, data, shots=2, seed=1, config=CONFIG, out=out)
 
 
 @pytest.fixture
@@ -237,45 +257,6 @@ def test_without_a_config_the_defaults_of_the_system_are_taken(seem_model, data,
     assert prompts.training["config"]["loop"]["lr"] == 0.25
 
 
-class Slope(System):
-    """Learns one number whose loss rises by 2 per unit."""
-
-    name, config = "slope", None
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.backbone = torch.nn.Linear(1, 1)
-        self.prompts = torch.nn.ParameterDict({"x": torch.nn.Parameter(torch.tensor(3.0))})
-
-    def encode(self, pixels):
-        return Features({}, (1, 1))
-
-    def predict(self, features, words, geometries):
-        return []
-
-    def loss(self, features, words, targets):
-        return {"loss": 2 * self.prompts["x"]}
-
-    @property
-    def stride(self):
-        return 1
-
-
-@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
-def test_sgd_has_momentum_and_decay(weight_decay):
-    system = Slope()
-    batch = Batch(Features({}, (1, 1)), Words(torch.zeros(1, 1)), Targets(torch.zeros(1, 1, 1)))
-    config = LoopConfig(
-        steps=3, lr=0.5, weight_decay=weight_decay, warmup=0, power=0, optimizer="sgd"
-    )
-    optimise(system, lambda step: batch, config, progress=False)
-    x, velocity = 3.0, 0.0
-    for _ in range(3):
-        velocity = 0.9 * velocity + 2 + weight_decay * x
-        x -= 0.5 * velocity
-    assert system.prompts["x"].item() == pytest.approx(x, rel=1e-5)
-
-
 def test_sgd_is_an_option_of_a_fit(seem_model, data):
     found = [
         fit(
@@ -350,5 +331,9 @@ def test_killed_and_resumed_gives_the_identical_file(tmp_path, system):
     assert run("killed.safetensors", -1) == 0
     whole, killed = (tmp_path / f"{n}.safetensors" for n in ("whole", "killed"))
     assert whole.read_bytes() == killed.read_bytes()
-    logs = [p.with_name(p.name + ".log.jsonl").read_text() for p in (whole, killed)]
+    logs = []
+    for path in (whole, killed):
+        rows = path.with_name(f"{path.name}.log.jsonl").read_text().splitlines()
+        logs.append([json.loads(row) | {"seconds": None} for row in rows])
     assert logs[0] == logs[1]
+    assert [row["step"] for row in logs[0]] == list(range(1, 9))

@@ -76,6 +76,27 @@ def test_a_started_run_needs_resume(recipe, tmp_path):
     assert run_recipe(recipe, out=tmp_path / "a", resume=True)
 
 
+def test_after_divergence_a_lower_rate_starts_again(recipe, tmp_path):
+    """In the same folder and without --resume, as the message says."""
+    fast = {"fit.loop.lr": 1e20, "fit.loop.steps": 60, "fit.loop.save_every": 1}
+    with pytest.raises(SegtuneError, match="lower the rate"):
+        run_recipe(recipe, out=tmp_path / "a", overrides=fast)
+    assert not (tmp_path / "a" / METRICS).exists()
+    assert run_recipe(recipe, out=tmp_path / "a") == run_recipe(recipe, out=tmp_path / "b")
+
+
+def test_old_names_are_read(recipe, tmp_path):
+    old = {"precision": "no", "fit.loop.warmup_steps": 7}
+    read = read_recipe(recipe, overrides=old)
+    assert (read.precision, read.fit.loop.warmup) == ("fp32", 7)
+    assert read == read_recipe(recipe, overrides={"fit.loop.warmup": 7})
+
+
+def test_what_a_recipe_leaves_open_is_as_in_a_fit(recipe):
+    loop = read_recipe(recipe).fit.loop
+    assert (loop.steps, loop.lr, loop.clip_norm) == (4, 1e-3, 1.0)
+
+
 def test_committed_recipes_are_valid():
     for path in sorted((ROOT / "recipes").rglob("*.yaml")):
         if path.parent.name not in ("zoo", "ovseg"):  # those have readers and tests of their own
@@ -101,7 +122,7 @@ def test_recipe_files_that_cannot_be_read(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_recipe(tmp_path / "absent.yaml")
     (tmp_path / "a.yaml").write_text("a: [")
-    with pytest.raises(SegtuneError, match="no YAML"):
+    with pytest.raises(SegtuneError, match="not YAML"):
         read_recipe(tmp_path / "a.yaml")
     (tmp_path / "a.yaml").write_text("- a")
     with pytest.raises(SegtuneError, match="not a mapping"):

@@ -56,7 +56,7 @@ def typed(config: type[C], values: Mapping[str, Any], *, source: str, place: str
             whole = _with_default(known[name], value)
             given[name] = convert(whole, hints[name], source=source, place=where)
         except Unfit:
-            expected = expectation(hints[name], str(known[name].type))
+            expected = expectation(hints[name], known[name])
             raise SegtuneError(f"{source}: {where}={value!r}; expected {expected}") from None
     for name, field in known.items():
         if name not in given and field.default is MISSING and field.default_factory is MISSING:
@@ -113,9 +113,13 @@ def convert(value: Any, hint: Any, *, source: str, place: str) -> Any:
     raise Unfit
 
 
-def expectation(hint: Any, written: str) -> str:
-    """Returns what a message says is expected: the choices of a literal, else the written type."""
-    return " or ".join(map(str, get_args(hint))) if get_origin(hint) is Literal else written
+def expectation(hint: Any, field: Field[Any]) -> str:
+    """Returns what a message says is expected: the choices of a literal, else the type."""
+    if get_origin(hint) is Literal:
+        return " or ".join(map(str, get_args(hint)))
+    if isinstance(field.type, str):  # as it is written
+        return field.type
+    return hint.__name__ if isinstance(hint, type) else str(hint)
 
 
 def plain(value: Any) -> Any:

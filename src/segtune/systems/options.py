@@ -22,7 +22,7 @@ def checked(config: type, system: str, options: Mapping[str, Any] | None) -> dic
         SegtuneError: an option is unknown, or a value is of another type.
     """
     given = dict(options or {})
-    known = {field.name: str(field.type) for field in fields(config)}
+    known = {field.name: field for field in fields(config)}
     if unknown := sorted(set(given) - set(known)):
         raise SegtuneError(
             f"{system} has no option {', '.join(unknown)}; options are {', '.join(sorted(known))}"

@@ -33,10 +33,13 @@ def make_accelerator(precision: Precision) -> Accelerator:
     from accelerate import Accelerator
 
     try:
-        return Accelerator(mixed_precision="no" if precision == "fp32" else precision)
+        made = Accelerator(mixed_precision="no" if precision == "fp32" else precision)
     except ValueError as error:
         reason = str(error).splitlines()[0]
         raise SegtuneError(f"precision={precision} is not possible here: {reason}") from None
+    if precision == "fp16" and made.device.type == "cpu":
+        raise SegtuneError("precision=fp16 needs an accelerator; give precision=bf16 or fp32")
+    return made
 
 
 class Processes:

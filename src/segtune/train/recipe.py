@@ -112,8 +112,13 @@ def read_yaml(path: Path | str, *, example: str) -> dict[str, Any]:
     return values
 
 
-def replaced(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+def replaced(
+    values: Mapping[str, Any], overrides: Mapping[str, Any], *, place: str = ""
+) -> dict[str, Any]:
     """Returns nested values with some at dotted names replaced.
+
+    Args:
+        place: dotted name of `values`, with a dot behind it; empty for the whole.
 
     Example:
         >>> replaced({"fit": {"batch": 4}}, {"fit.batch": 8, "seed": 1})
@@ -129,9 +134,9 @@ def replaced(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[st
         inside = result.get(name) or {}
         if not isinstance(inside, Mapping):
             raise SegtuneError(
-                f"{dotted} cannot be set: {name} is {inside!r} and holds no settings"
+                f"{place}{dotted} cannot be set: {place}{name} is {inside!r} and holds no settings"
             )
-        result[name] = replaced(inside, {rest: value})
+        result[name] = replaced(inside, {rest: value}, place=f"{place}{name}.")
     return result
 
 

@@ -70,8 +70,9 @@ class RunFiles:
         Raises:
             SegtuneError: the checkpoint belongs to a run with other settings.
         """
+        processes.wait()  # until the main process has written what it had to
         state = self._stored()
-        processes.wait()  # until all have read what the main process changes now
+        processes.wait()  # until all have read what it changes now
         start = 0
         if state is not None:
             start = restore(state, self.checkpoint, parts=parts).step

@@ -24,25 +24,27 @@ def one_thread() -> Iterator[None]:
 def tiny_recipe() -> ClipRecipe:
     """A recipe of the smallest sizes, for a few steps on a handful of images."""
     return make_recipe(
-        vision_width=32,
-        vision_layers=2,
-        vision_heads=2,
-        text_width=32,
-        text_layers=2,
-        text_heads=2,
-        projection_dim=16,
-        vocab_size=700,
-        num_crops=24,
-        num_scenes=6,
-        scene_size=64,
-        scene_windows=(48, 64),
-        num_steps=4,
-        crops_per_step=6,
-        scenes_per_step=2,
-        num_warmup_steps=1,
-        precision="fp32",
-        device="cpu",
-        save_every=2,
+        {
+            "vision_width": 32,
+            "vision_layers": 2,
+            "vision_heads": 2,
+            "text_width": 32,
+            "text_layers": 2,
+            "text_heads": 2,
+            "projection_dim": 16,
+            "vocab_size": 700,
+            "num_crops": 24,
+            "num_scenes": 6,
+            "scene_size": 64,
+            "scene_windows": (48, 64),
+            "steps": 4,
+            "crops_per_step": 6,
+            "scenes_per_step": 2,
+            "warmup": 1,
+            "precision": "fp32",
+            "device": "cpu",
+            "save_every": 2,
+        }
     )
 
 

@@ -54,7 +54,7 @@ def test_a_run_leaves_model_log_and_recipe(finished, recipe):
     rows = [json.loads(line) for line in (finished / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [1, 2]
     parts = {"class", "mask", "dice"}
-    assert set(rows[0]) == parts | {"step", "loss", "seconds"}
+    assert set(rows[0]) == parts | {"step", "lr", "loss", "seconds"}
     assert rows[0]["loss"] == pytest.approx(sum(rows[0][part] for part in parts), abs=1e-3)
     assert read_recipe(finished / "recipe.yaml") == recipe
     model = load_maskformer(finished / "model")

@@ -10,10 +10,17 @@ from segtune.trainers.bundled.scenes.batch import (
     Batches,
     draw_prompts,
 )
-from segtune.trainers.bundled.scenes.seem_recipe import SeemRecipe, make_recipe
+from segtune.trainers.bundled.scenes.seem_recipe import KIND, SeemRecipe, make_recipe
 from segtune.types import IGNORE, Dataset
 
-RECIPE = make_recipe(short_side=64, crop=64, batch=3, prompts_per_image=4)
+RECIPE = make_recipe(
+    {
+        "short_side": 64,
+        "crop": 64,
+        "batch": 3,
+        "prompts_per_image": 4,
+    }
+)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +79,7 @@ def test_masks_are_large_enough_and_agree_with_the_labels(batch: Batch) -> None:
 
 
 def test_semantic_targets_are_one_mask_per_class(dataset: Dataset, class_ids: list[int]) -> None:
-    recipe = make_recipe(**{**RECIPE.to_dict(), "targets": "semantic"})
+    recipe = make_recipe({**KIND.values(RECIPE), "targets": "semantic"})
     batch = Batches(dataset, recipe, class_ids)(0)
     for labels, targets in zip(batch.labels, batch.targets, strict=True):
         assert targets.class_ids.tolist() == sorted(set(labels.unique().tolist()) - {IGNORE})
@@ -103,7 +110,7 @@ def test_batches_are_a_function_of_seed_and_step(dataset: Dataset, class_ids: li
     batches(0)
     assert_same(one, batches(3))
     assert not torch.equal(one.pixels, drawn(4).pixels)
-    other_seed = make_recipe(**{**RECIPE.to_dict(), "seed": 1})
+    other_seed = make_recipe({**KIND.values(RECIPE), "seed": 1})
     assert not torch.equal(one.pixels, drawn(3, other_seed).pixels)
 
 

@@ -5,6 +5,7 @@ import yaml
 
 from segtune.errors import SegtuneError
 from segtune.trainers.bundled.scenes.seem_recipe import (
+    KIND,
     PRESETS,
     SeemRecipe,
     make_recipe,
@@ -20,25 +21,35 @@ def test_the_shipped_recipe_is_the_default() -> None:
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))
 def test_presets_differ_in_effort_and_not_in_the_model(preset: str) -> None:
-    recipe = make_recipe(preset)
+    recipe = make_recipe({"preset": preset})
     for name in ("embed_dim", "depths", "hidden", "decoder_layers", "num_queries", "text", "crop"):
         assert getattr(recipe, name) == getattr(SeemRecipe(), name)
 
 
 def test_a_resolved_recipe_reads_back(tmp_path: Path) -> None:
-    recipe = make_recipe("large", seed=7, depths=[1, 1, 1, 1], layout="coco-panoptic")
+    recipe = make_recipe(
+        {
+            "preset": "large",
+            "seed": 7,
+            "depths": [1, 1, 1, 1],
+            "layout": "coco-panoptic",
+        }
+    )
     path = tmp_path / "recipe.yaml"
-    path.write_text(yaml.safe_dump(recipe.to_dict()))
+    path.write_text(yaml.safe_dump(KIND.values(recipe)))
     assert read_recipe(path) == recipe
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"learning_rate": 1}, "unknown settings"), ({"preset": "huge"}, "no preset 'huge'")],
+    [
+        ({"learning_rate": 1}, "'learning_rate' is not a field"),
+        ({"preset": "huge"}, "'huge' is not a preset"),
+    ],
 )
 def test_mistakes_are_named(settings: dict[str, object], message: str) -> None:
     with pytest.raises(SegtuneError, match=message):
-        make_recipe(**settings)  # type: ignore[arg-type]
+        make_recipe(settings)  # type: ignore[arg-type]
 
 
 def test_missing_empty_and_malformed_files(tmp_path: Path) -> None:

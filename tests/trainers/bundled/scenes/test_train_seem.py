@@ -1,7 +1,6 @@
 """Training of the bundled SEEM at the smallest sizes: what it learns, leaves, resumes, refuses."""
 
 import json
-import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from segtune.trainers.loop import split_parameters
 
 from segtune.backbones.hub import load_backbone
 from segtune.backbones.seem.model import Seem
@@ -17,34 +15,37 @@ from segtune.data.formats import open_dataset
 from segtune.errors import SegtuneError
 from segtune.predict.segmenter import load
 from segtune.train.checkpoints import read_state
+from segtune.train.optimizers import split_parameters
 from segtune.trainers.bundled.scenes.batch import Batches
 from segtune.trainers.bundled.scenes.seem_recipe import SeemRecipe, make_recipe, read_recipe
 from segtune.trainers.bundled.scenes.train_seem import (
     SeemTrainee,
     export_run,
-    main,
     make_trainee,
     run,
+    train_recipe,
 )
 
 RECIPE = make_recipe(
-    name="seem-test",
-    data="synthetic:base?size=64&length=6&stuff_regions=1",
-    embed_dim=8,
-    depths=(1, 1, 1, 1),
-    hidden=32,
-    num_heads=4,
-    feedforward=64,
-    decoder_layers=3,
-    num_queries=6,
-    groups=8,
-    short_side=64,
-    crop=64,
-    batch=2,
-    num_steps=3,
-    num_warmup_steps=1,
-    pixels_per_image=20,
-    save_every=1,
+    {
+        "name": "seem-test",
+        "data": "synthetic:base?size=64&length=6&stuff_regions=1",
+        "embed_dim": 8,
+        "depths": (1, 1, 1, 1),
+        "hidden": 32,
+        "num_heads": 4,
+        "feedforward": 64,
+        "decoder_layers": 3,
+        "num_queries": 6,
+        "groups": 8,
+        "short_side": 64,
+        "crop": 64,
+        "batch": 2,
+        "steps": 3,
+        "warmup": 1,
+        "pixels_per_image": 20,
+        "save_every": 1,
+    }
 )
 
 
@@ -83,7 +84,7 @@ def test_a_run_leaves_model_log_and_recipe(finished: Path) -> None:
     rows = log_of(finished)
     assert [row["step"] for row in rows] == [1, 2, 3]
     parts = {"class", "mask", "dice", "pixel", "prompt_mask", "prompt_choice"}
-    assert set(rows[0]) == parts | {"step", "loss", "_logit_scale"}
+    assert set(rows[0]) == parts | {"step", "lr", "loss", "_logit_scale"}
     assert rows[0]["loss"] == pytest.approx(sum(rows[0][part] for part in parts), abs=1e-3)
     assert read_recipe(finished / "recipe.yaml") == RECIPE
 
@@ -142,21 +143,12 @@ def test_a_running_job_can_be_exported(finished: Path, tmp_path: Path) -> None:
     assert all(torch.equal(exported[name], final[name]) for name in final)
 
 
-def test_the_command_line(
-    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text((finished / "recipe.yaml").read_text())
-    main([str(recipe), "--out", str(tmp_path / "out"), "--seed", "4"])
-    assert "wrote" in capsys.readouterr().out
-    assert read_recipe(tmp_path / "out" / "recipe.yaml") == replace(RECIPE, seed=4)
-    assert not same_weights(finished, tmp_path / "out")
-    main(["--out", str(tmp_path / "out"), "--export", str(tmp_path / "model")])
-    assert (tmp_path / "model" / "config.json").exists()
-    with pytest.raises(SystemExit):
-        main(["--out", str(tmp_path / "none")])
-    assert "recipes/zoo/seem.yaml" in capsys.readouterr().err
-    logging.getLogger().handlers.clear()
+def test_a_recipe_file_with_changes(finished: Path, tmp_path: Path) -> None:
+    """What a run writes starts it again; changes are those of --set."""
+    out, path = tmp_path / "out", finished / "recipe.yaml"
+    assert train_recipe(path, {"seed": 4}, out=out).wrote == f"wrote {out / 'model'}"
+    assert read_recipe(out / "recipe.yaml") == replace(RECIPE, seed=4)
+    assert not same_weights(finished, out)
 
 
 # -- what is trained ----------------------------------------------------------------------------
