@@ -33,8 +33,8 @@ TINY = Mask2FormerConfig(
 def random_mask2former(config: Mask2FormerConfig = TINY, *, seed: int = 0) -> Mask2Former:
     """Returns a model of random weights: D = 32, 6 queries, 3 classes, 3 layers by default.
 
-    Points of the deformable encoder and classes depend on the image; at their published start they
-    would not.
+    Points of the deformable encoder depend on the image, by about one position; at their published
+    start they would not.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -42,7 +42,7 @@ def random_mask2former(config: Mask2FormerConfig = TINY, *, seed: int = 0) -> Ma
         for layer in model.pixel_decoder.layers:
             attention: Any = layer.attention
             for linear in (attention.offsets, attention.shares):
-                torch.nn.init.normal_(linear.weight, std=0.3)
+                torch.nn.init.normal_(linear.weight, std=config.pixel_width**-0.5)
     return model
 
 
