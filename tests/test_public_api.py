@@ -67,6 +67,13 @@ def test_importing_it_imports_nothing_heavy() -> None:
     assert run(f"import segtune; {SHOW_HEAVY}") == "[]"
 
 
+def test_reading_data_and_words_needs_no_torch() -> None:
+    code = """import sys, segtune.data.formats as formats, segtune.vocabulary.templates
+[entry.module() for entry in formats.layouts()]
+print("torch" in sys.modules)"""
+    assert run(code) == "False"
+
+
 @pytest.mark.parametrize("words", [["--help"], *([name, "--help"] for name in COMMANDS)])
 def test_help_imports_nothing_heavy(words: list[str]) -> None:
     code = f"""
