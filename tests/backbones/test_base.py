@@ -2,7 +2,6 @@
 
 import pytest
 
-from segtune.backbones import can
 from segtune.backbones.base import (
     FrozenModel,
     Promptable,
@@ -49,13 +48,6 @@ def test_capabilities(models):
         assert isinstance(model, FrozenModel), name
         found = {what for what, protocol in CAPABILITIES.items() if isinstance(model, protocol)}
         assert found == EXPECTED[name], name
-
-
-def test_specs_say_the_same(models):
-    """What is declared of a kind, for messages and lists, is what its models can do."""
-    for model in models.values():
-        assert can(model.kind, "words") == isinstance(model, ReadsWords)
-        assert can(model.kind, "points") == isinstance(model, Promptable)
 
 
 def test_a_sam_has_no_text_side(models):

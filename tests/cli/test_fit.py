@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from segtune.cli.main import parser_of
 from segtune.eval.retention import Retention
 from segtune.eval.semantic import ConfusionMatrix
 from segtune.prompts import Prompts
-from segtune.train import loop
+from segtune.systems.rpn.model import PromptedClip
 from segtune.types import Vocabulary
 from tests.cli.conftest import Run
 
@@ -75,15 +76,16 @@ def test_an_interrupted_fit_goes_on_and_ends_the_same(
     words = ("fit", labelled, "--steps", 4, "--views", 1, "--shots", 2, "--size", 32)
     words += ("--model", model_folder, "--out")
     assert run(*words, "through.safetensors").status == 0
-    real_step = loop._step
+    real_loss, calls = PromptedClip.loss, []
 
-    def step(*arguments: object) -> dict[str, float]:
-        if arguments[4] == 2:
+    def loss(system: PromptedClip, *arguments: Any) -> dict[str, torch.Tensor]:
+        calls.append(arguments)
+        if len(calls) == 3:
             raise KeyboardInterrupt
-        return real_step(*arguments)  # type: ignore[arg-type]
+        return real_loss(system, *arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(loop, "_step", step)
+        patched.setattr(PromptedClip, "loss", loss)
         outcome = run(*words, "p.safetensors")
     assert outcome.status == 130
     assert "same command again" in outcome.err

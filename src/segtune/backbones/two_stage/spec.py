@@ -12,7 +12,7 @@ Recipe = Literal["ovseg", "simbaseline", "zegformer"]
 TWO_STAGE = ModelSpec(
     "two-stage",
     titles=("proposals with a CLIP",),
-    can=("words", "proposals"),
+    can=("words",),
     folder_marks=(FolderMark(values=("two-stage",)),),
     state_marks=(
         "sem_seg_head.predictor.",
