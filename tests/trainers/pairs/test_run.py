@@ -89,7 +89,7 @@ def test_image_encoder_alone(clip_folder, tmp_path):
     assert not _equal(_state(before, "vision_model"), _state(after, "vision_model"))
     assert after.model.logit_scale != before.model.logit_scale
     assert after.model.logit_scale <= torch.tensor(100.0).log()
-    assert after.mean == before.mean
+    assert after.normalisation == before.normalisation
     assert torch.equal(after.tokenize(["plain"]), before.tokenize(["plain"]))
     log = [json.loads(line) for line in (tmp_path / "run/1-ft/log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in log] == [1, 2, 3, 4]
