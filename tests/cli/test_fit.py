@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,15 +76,15 @@ def test_an_interrupted_fit_goes_on_and_ends_the_same(
     words = ("fit", labelled, "--steps", 4, "--views", 1, "--shots", 2, "--size", 32)
     words += ("--model", model_folder, "--out")
     assert run(*words, "through.safetensors").status == 0
-    real_step = loop._step
+    real_step, steps = loop.log_step, iter(range(9))
 
-    def step(*arguments: object) -> dict[str, float]:
-        if arguments[4] == 2:
+    def step(*arguments: Any) -> None:
+        if next(steps) == 2:
             raise KeyboardInterrupt
-        return real_step(*arguments)  # type: ignore[arg-type]
+        real_step(*arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(loop, "_step", step)
+        patched.setattr(loop, "log_step", step)
         outcome = run(*words, "p.safetensors")
     assert outcome.status == 130
     assert "same command again" in outcome.err
@@ -93,6 +94,22 @@ def test_an_interrupted_fit_goes_on_and_ends_the_same(
     assert "going on from step 2 of p.safetensors.checkpoint" in outcome.out
     first, second = Prompts.load("through.safetensors"), Prompts.load("p.safetensors")
     assert all(torch.equal(first.tensors[key], second.tensors[key]) for key in first.tensors)
+
+
+def test_after_divergence_the_same_command_with_a_lower_rate_starts_again(
+    run: Run, labelled: Path, model_folder: str
+) -> None:
+    words = ("fit", labelled, "--views", 1, "--shots", 2, "--size", 32, "--steps", 30)
+    words += ("--model", model_folder, "--out", "p.safetensors")
+    outcome = run(*words, "--lr", 1e20)
+    assert outcome.status == 2
+    assert "became nan" in outcome.err
+    assert "lower the rate (lr) and start again" in outcome.err
+    assert outcome.err.count("\n") == 1
+    outcome = run(*words, "--lr", 1e-3)
+    assert (outcome.status, outcome.err) == (0, "")
+    assert "going on" not in outcome.out
+    assert Prompts.load("p.safetensors").training["config"]["loop"]["lr"] == 1e-3
 
 
 def test_few_images_are_all_used(run: Run, labelled: Path, model_folder: str) -> None:
