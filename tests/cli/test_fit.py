@@ -97,6 +97,22 @@ def test_an_interrupted_fit_goes_on_and_ends_the_same(
     assert all(torch.equal(first.tensors[key], second.tensors[key]) for key in first.tensors)
 
 
+def test_after_divergence_the_same_command_with_a_lower_rate_starts_again(
+    run: Run, labelled: Path, model_folder: str
+) -> None:
+    words = ("fit", labelled, "--views", 1, "--shots", 2, "--size", 32, "--steps", 30)
+    words += ("--model", model_folder, "--out", "p.safetensors")
+    outcome = run(*words, "--lr", 1e20)
+    assert outcome.status == 2
+    assert "became nan" in outcome.err
+    assert "lower the rate (lr) and start again" in outcome.err
+    assert outcome.err.count("\n") == 1
+    outcome = run(*words, "--lr", 1e-3)
+    assert (outcome.status, outcome.err) == (0, "")
+    assert "going on" not in outcome.out
+    assert Prompts.load("p.safetensors").training["config"]["loop"]["lr"] == 1e-3
+
+
 def test_few_images_are_all_used(run: Run, labelled: Path, model_folder: str) -> None:
     words = ("fit", labelled, "--steps", 1, "--views", 1, "--size", 32, "--system", "lpm")
     outcome = run(*words, "--model", model_folder, "--out", "p.safetensors")

@@ -22,6 +22,7 @@ from segtune.prompts import Prompts
 from segtune.storage.registry import resolve
 from segtune.systems import SYSTEMS, default_system
 from segtune.train.checkpoints import read_state
+from segtune.train.step_log import has_diverged
 from segtune.types import Dataset, Task
 
 DEFAULT_SHOTS = 16
@@ -40,7 +41,7 @@ def run(options: Namespace) -> int:
     model = open_model(options)
     system = options.system or default_system(model.backbone.kind)
     checkpoint = out.with_name(f"{out.name}.checkpoint")
-    if checkpoint.is_file():
+    if checkpoint.is_file() and not has_diverged(out.with_name(f"{out.name}.log.jsonl")):
         print(f"going on from step {read_state(checkpoint)['step']} of {checkpoint}")
     settings = _options_of(system, options)
     began = time.perf_counter()
