@@ -135,16 +135,23 @@ def compare_segprompt(decoder: MaskedDecoder, golden: Golden, dtype: torch.dtype
     sizes, out = golden.config, golden.part("out")
     given = {k: x.to(dtype) if x.is_floating_point() else x for k, x in golden.part("in").items()}
     memory = decoder.prepare(maps_of(given, "multi_scale_features."), given["mask_features"])
+    all_see = sizes.get("no_att_mask", False)
     group_of = torch.arange(sizes["num_open_queries"]) // sizes["query_repeat"]
+    is_parted = sizes["open_att_mask"] and not all_see
+    sees = (0, 2) if all_see else () if sizes["self_att_independent"] else (0,)
     prompts = QueryGroup(
         *prompt_queries(golden.part("state_dict"), given, decoder),
-        blocked=group_of[:, None] != group_of,
-        sees=() if sizes["self_att_independent"] else (0,),
+        blocked=group_of[:, None] != group_of if is_parted else None,
+        sees=sees,
     )
     nothing = torch.zeros(*given["example_labels"].shape, sizes["hidden_dim"], dtype=dtype)
-    examples = QueryGroup(nothing, nothing, regions=given["example_masks"])
-    learned = QueryGroup(decoder.query_content, decoder.query_position)
+    masks = given["example_masks"]
+    examples = QueryGroup(nothing, nothing, regions=masks, sees=(0, 1) if all_see else ())
+    tables = decoder.query_content, decoder.query_position
+    learned = QueryGroup(*tables, sees=(1, 2) if all_see else ())
     found = decoder.answer(memory, [learned, prompts, examples], deep_supervision=True)
+    states = torch.cat([group.states for group in found], 1)
+    close(states, out["final_queries"], steps=DEEP_STEPS)
     for name, group in zip(("agnostic", "prompt", "example"), found, strict=True):
         for i, step in enumerate((*group.aux, group)):
             close(step.class_logits, out[f"{name}_logits"][i])
@@ -157,7 +164,10 @@ def prompt_queries(
     """SegPrompt, section 2.2: cache through a projection, class embedding, learned query."""
     ids, picks = given["candidate_ids"], given["query_picks"]
     queries = []
-    for which, table in (("feat", decoder.query_content), ("pe", decoder.query_position)):
+    tables = decoder.query_content, decoder.query_position
+    if "query_repeat_feat.weight" in state:  # tables of their own
+        tables = (state[f"query_repeat_{which}.weight"].to(tables[0]) for which in ("feat", "pos"))
+    for which, table in zip(("feat", "pe"), tables, strict=True):
         x = state["memory_bank.weight"][ids].to(table.dtype)
         if f"ex2{which}.weight" in state:
             weight, bias = (state[f"ex2{which}.{part}"].to(x) for part in ("weight", "bias"))

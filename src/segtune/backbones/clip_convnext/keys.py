@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from segtune.backbones.clip_convnext.config import ClipConvNextConfig, ClipTextConfig
-from segtune.backbones.decoders.keys import count_of
 from segtune.backbones.encoders.convnext import ConvNextConfig
 from segtune.backbones.reading.key_tables import (
     Rules,
+    count_of,
     keys_under,
     rename_keys,
     reversed_rules,
