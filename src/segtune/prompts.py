@@ -82,8 +82,10 @@ class Prompts:
 
         Raises:
             FileNotFoundError: there is none.
-            WeightsError: it is damaged, no prompt file, or from a newer segtune.
+            WeightsError: it is damaged, has NaN or infinity in it, is no prompt file, or from a
+                newer segtune.
         """
+        from segtune.storage.state_dicts import check_finite
         from segtune.storage.weights import read_safetensors
 
         path = Path(path)
@@ -99,6 +101,7 @@ class Prompts:
             raise WeightsError(
                 f"{path} is a safetensors file but not a prompt file; `segtune fit` writes those"
             )
+        check_finite(tensors, path)
         try:
             header = json.loads(metadata[HEADER])
             version = header.pop("format_version")

@@ -1,4 +1,7 @@
+import logging
 from pathlib import Path
+
+import pytest
 
 from segtune.cli.images import find_images, relative_names
 
@@ -30,6 +33,25 @@ def test_words_that_name_no_image() -> None:
         "image none.jpg does not exist; check the path",
         "folder empty has no images; check the path",
         "no file matches *.webp; check the pattern",
+    ]
+
+
+def test_pictures_of_a_folder_that_cannot_be_read_are_problems() -> None:
+    touch("a/x.jpg", "a/y.JFIF", "a/z.heic", "a/w.dng", "raw/a.nef")
+    images, problems = find_images(["a", "raw"])
+    assert [image.path.name for image in images] == ["x.jpg", "y.JFIF"]
+    assert [problem.split()[1] for problem in problems] == ["a/w.dng", "a/z.heic", "raw/a.nef"]
+    assert "is of a kind that is not read; save it as .png" in problems[0]
+
+
+def test_what_else_is_in_a_folder_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    touch("a/x.jpg", "a/.hidden", "a/deep/z.jpg", *(f"a/{i}.json" for i in range(7)))
+    with caplog.at_level(logging.INFO, "segtune"):
+        assert len(find_images(["a"])[0]) == 1
+        find_images(["a/x.jpg"])
+    assert [record.getMessage() for record in caplog.records] == [
+        "left out of a, no pictures: 0.json, 1.json, 2.json, 3.json, 4.json and 2 more",
+        "left out of a, folders; a pattern such as '**/*.jpg' looks into them: deep",
     ]
 
 

@@ -1,3 +1,4 @@
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 from PIL import Image
 
 from segtune.errors import DataError
-from segtune.storage.images import image_size, read_image, write_image
+from segtune.storage.images import Header, image_size, read_header, read_image, write_image
 from tests.data.trees import SIZE, save_image, save_map
 
 RED = np.full((2, 3, 3), (200, 0, 0), np.uint8)
@@ -53,6 +54,63 @@ def test_read_image_shows_transparent_pixels_white(tmp_path: Path) -> None:
 def test_read_image_keeps_the_upper_half_of_16_bits(tmp_path: Path) -> None:
     save_map(tmp_path / "a.png", np.array([[0, 256, 65535]]), bits=16)
     assert read_image(tmp_path / "a.png")[0, :, 0].tolist() == [0, 1, 255]
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_read_image_takes_the_bits_that_are_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, bits: int, suffix: str
+) -> None:
+    values = np.array([[0, (1 << bits) - 1], [1 << (bits - 1), 0]], np.uint16)
+    for name in "ab":
+        Image.fromarray(values).save(tmp_path / f"{name}{suffix}")
+    with caplog.at_level(logging.INFO, "segtune"):
+        pixels = [read_image(tmp_path / f"{name}{suffix}") for name in "ab"]
+    assert pixels[0][..., 0].tolist() == pixels[1][..., 0].tolist() == [[0, 255], [128, 0]]
+    said = [f"{tmp_path}: values of {bits} bits in files of 16, the largest of which decides"]
+    assert len(caplog.records) == (bits < 16)
+    assert all(text in caplog.text for text in said[: bits < 16])
+
+
+def test_read_image_takes_the_bits_that_a_tag_states(tmp_path: Path) -> None:
+    values = np.array([[0, 200]], np.uint16)
+    for largest, expected in ((4095, 200 >> 4), (65535, 0), (100, 200)):
+        Image.fromarray(values).save(tmp_path / "a.tif", tiffinfo={281: largest})
+        assert read_image(tmp_path / "a.tif")[0, 1, 0] == expected
+
+
+def test_read_image_of_several_pages_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pages = [Image.fromarray(np.full((2, 3), i, np.uint8)) for i in (7, 8, 9)]
+    for suffix in (".tif", ".gif", ".png"):
+        pages[0].save(tmp_path / f"a{suffix}", save_all=True, append_images=pages[1:])
+        with caplog.at_level(logging.INFO, "segtune"):
+            assert (read_image(tmp_path / f"a{suffix}") == 7).all()
+        assert f"a{suffix} has several frames or pages; the first one is read" in caplog.text
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("mode", ["L", "I;16", "RGB", "P"])
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+def test_tiff_is_upright_as_png_is(
+    tmp_path: Path, orientation: int, mode: str, compression: str | None
+) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (5, 7), dtype=np.uint8)
+    pixels = {"RGB": np.dstack([values] * 3), "I;16": values.astype(np.uint16) << 8}.get(
+        mode, values
+    )
+    image = Image.fromarray(pixels)
+    if mode == "P":
+        image.putpalette(list(range(256)) * 3)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image.save(tmp_path / "a.png", exif=exif)
+    image.save(tmp_path / "a.tif", tiffinfo={0x0112: orientation}, compression=compression)
+    expected = read_image(tmp_path / "a.png")
+    assert np.array_equal(read_image(tmp_path / "a.tif"), expected)
+    assert image_size(tmp_path / "a.tif") == image_size(tmp_path / "a.png") == expected.shape[:2]
+    assert read_header(tmp_path / "a.tif") == Header((5, 7), orientation)
 
 
 def test_read_image_turns_by_exif(tmp_path: Path) -> None:

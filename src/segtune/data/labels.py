@@ -11,9 +11,8 @@ import numpy as np
 
 from segtune.data.images import IGNORE_8_BIT, IGNORE_16_BIT, read_label_map
 from segtune.data.masks.files import read_nearest
-from segtune.data.masks.frames import read_header
 from segtune.errors import DataError
-from segtune.storage.images import image_size
+from segtune.storage.images import image_size, read_header
 from segtune.types import IGNORE
 
 _UNKNOWN = IGNORE - 1

@@ -23,6 +23,7 @@ from torch import Tensor
 from segtune.errors import SegtuneError, WeightsError
 from segtune.storage.archives import Archive
 from segtune.storage.safetensors_files import read_header
+from segtune.storage.state_dicts import check_finite, without_wrapper
 from segtune.storage.torch_files import check_archive, check_stream, root_folder
 from segtune.storage.torchscript import is_torchscript, read_torchscript
 
@@ -50,14 +51,17 @@ def load_tokenizer(path: str | Path) -> Any | None:
 def read_state(path: str | Path) -> dict[str, Tensor]:
     """Returns the tensors of a checkpoint file; a "state_dict" or "model" entry is unwrapped.
 
+    A prefix that all keys share, such as "module.", is taken off.
+
     Raises:
-        FileNotFoundError, WeightsError: missing, damaged, or not a dictionary of tensors.
+        FileNotFoundError, WeightsError: missing, damaged, not a dictionary of tensors, or with NaN
+            or infinity in them.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no weights at {path}; give a .safetensors, .pt or .bin file")
     if path.suffix == ".safetensors":
-        return read_safetensors(path)[0]
+        return _sound(read_safetensors(path)[0], path)
     state = read_saved(path)
     if not isinstance(state, dict):
         raise WeightsError(f"{path} holds a {type(state).__name__}, not a state dict")
@@ -67,7 +71,13 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     tensors = {key: v for key, v in state.items() if isinstance(key, str) and isinstance(v, Tensor)}
     if not tensors:
         raise WeightsError(f"{path} holds no tensors; expected a state dict")
-    return tensors
+    return _sound(tensors, path)
+
+
+def _sound(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Returns the tensors of a checkpoint under bare keys; all of them must be finite."""
+    check_finite(tensors, path)
+    return without_wrapper(tensors)
 
 
 def read_saved(path: Path, *, map_location: torch.device | str = "cpu") -> Any:

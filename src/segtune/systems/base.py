@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from segtune.backbones.prompting import Looked
 from segtune.errors import WeightsError
 from segtune.ops.mask_targets import MaskTargets
+from segtune.storage.state_dicts import some
 from segtune.types import Features, Geometry, MaskPrediction, Vocabulary
 
 
@@ -167,7 +168,7 @@ class System(nn.Module, ABC):
             if own[key].shape != tensors[key].shape
         )
         if wrong:
-            raise WeightsError(f"the prompts do not fit {self.name}: {', '.join(wrong)}")
+            raise WeightsError(f"the prompts do not fit {self.name}: {some(wrong)}")
         self.prompts.load_state_dict(dict(tensors))
 
     def exact(self) -> System | None:

@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, cast, get_args
+from typing import Any, cast, get_args
 
 from segtune.errors import SegtuneError, unknown_name
 from segtune.storage.files import atomic_write
@@ -169,12 +169,9 @@ def _text_loader() -> Any:
     """Returns the fast safe loader of YAML without its ideas of numbers, dates and truth."""
     import yaml
 
-    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-    class TextLoader(base):  # type: ignore[misc]  # one of two classes
-        yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {
-            first: [pair for pair in pairs if pair[0] == "tag:yaml.org,2002:null"]
-            for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
-        }
-
-    return TextLoader
+    base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    nothing_but_null = {
+        first: [pair for pair in pairs if pair[0] == "tag:yaml.org,2002:null"]
+        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    return type("TextLoader", (base,), {"yaml_implicit_resolvers": nothing_but_null})

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from segtune.data.masks.frames import Header, frame_of, read_header, turned
+from segtune.data.masks.frames import frame_of, turned
 from segtune.data.masks.shapes import Rle, ShapeError, decode_shape
 from segtune.errors import DataError
+from segtune.storage.images import Header, read_header
 
 SHAPE = [[30.0, 5.0, 38.0, 5.0, 38.0, 13.0]]
 STORED, UPRIGHT = (30, 40), (40, 30)

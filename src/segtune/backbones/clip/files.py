@@ -1,6 +1,6 @@
 """A CLIP ViT on disk: Hugging Face folders, OpenCLIP exports, state dicts in OpenAI's layout.
 
-Loading is strict: missing and unexpected keys are listed in full.
+Loading is strict: missing and unexpected keys are named.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from segtune.backbones.clip.model import ClipVit
 from segtune.backbones.reading.preprocessing import stated_normalisation
 from segtune.errors import WeightsError
 from segtune.ops.normalisation import CLIP, Normalisation
+from segtune.storage.state_dicts import matched, some
 from segtune.storage.weights import load_tokenizer, read_state
 
 
@@ -130,11 +131,12 @@ _PLACEHOLDER = {
 def _load_strictly(model: CLIPModel, state: Mapping[str, Tensor], name: str) -> None:
     own = model.state_dict()
     state = {key: value for key, value in state.items() if not key.endswith("position_ids")}
+    state = matched(state, own)
     missing, extra = sorted(set(own) - set(state)), sorted(set(state) - set(own))
     if missing or extra:
         raise WeightsError(
             f"{name} is not a CLIP ViT of the size its config says: "
-            f"missing {missing or 'nothing'}, unexpected {extra or 'nothing'}"
+            f"missing {some(missing) or 'nothing'}, unexpected {some(extra) or 'nothing'}"
         )
     wrong = [
         f"{key} {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
@@ -142,7 +144,7 @@ def _load_strictly(model: CLIPModel, state: Mapping[str, Tensor], name: str) -> 
         if own[key].shape != state[key].shape
     ]
     if wrong:
-        raise WeightsError(f"{name} does not fit its config: {', '.join(wrong)}")
+        raise WeightsError(f"{name} does not fit its config: {some(wrong)}")
     model.load_state_dict(dict(state))
 
 

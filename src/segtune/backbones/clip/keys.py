@@ -13,6 +13,7 @@ from collections.abc import Mapping
 import torch
 
 from segtune.errors import WeightsError
+from segtune.storage.state_dicts import some
 
 BLOCK = {
     "ln_1": "layer_norm1",
@@ -134,7 +135,7 @@ def clip_from_official(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Ten
     left = set(state) - used_visual - used_text - {"logit_scale", MASK_PROMPTS}
     if left := {key for key in left if not IGNORED.search(key)}:
         raise WeightsError(
-            f"{len(left)} keys are not of an OpenAI or OpenCLIP ViT: {', '.join(sorted(left))}"
+            f"{len(left)} keys are not of an OpenAI or OpenCLIP ViT: {some(sorted(left))}"
         )
     return converted
 
@@ -160,7 +161,7 @@ def clip_config_from_official(
     config: dict[str, dict[str, int | float | str]] = {}
     for tower, needed in ((visual, _NEEDED_VISUAL), (text, _NEEDED_TEXT)):
         if tower and (absent := [key for key in needed if key not in tower]):
-            raise WeightsError(f"not a whole CLIP ViT: nothing stands for {', '.join(absent)}")
+            raise WeightsError(f"not a whole CLIP ViT: nothing stands for {some(absent)}")
     if visual:
         config["vision_config"] = _tower_sizes(visual, "vision_model", vision_heads) | {
             "hidden_act": activation

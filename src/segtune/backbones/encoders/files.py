@@ -25,6 +25,7 @@ from segtune.backbones.encoders.resnet import ResNet
 from segtune.backbones.encoders.swin import Swin
 from segtune.backbones.reading.key_tables import Rules, load_strictly, rename_keys
 from segtune.errors import WeightsError
+from segtune.storage.state_dicts import some
 from segtune.storage.weights import read_state
 
 SAFE, PICKLED = "model.safetensors", "pytorch_model.bin"
@@ -138,7 +139,7 @@ def joined_attention(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if match := re.search(r"\.attention\.self\.query\.(weight|bias)$", key):
             parts = [key.replace(".self.query.", f".self.{n}.") for n in ("query", "key", "value")]
             if missing := [part for part in parts if part not in state]:
-                raise WeightsError(f"not a Swin: {', '.join(missing)} are missing")
+                raise WeightsError(f"not a Swin: {some(missing)} are missing")
             name = f"{key[: match.start()]}.attention.qkv.{match[1]}"
             joined[name] = torch.cat([state[part] for part in parts])
     return joined

@@ -30,6 +30,7 @@ from segtune.backbones.reading.key_tables import (
 )
 from segtune.errors import WeightsError
 from segtune.ops.normalisation import IMAGENET_BY_UNIT, Normalisation
+from segtune.storage.state_dicts import some
 
 HF_TYPE = "mask2former"
 
@@ -122,7 +123,7 @@ def state_from_hf(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     state = {key: value for key, value in state.items() if key != "criterion.empty_weight"}
     prefixes = (ENCODER_PREFIX, PIXEL_PREFIX, DECODER_PREFIX, "class_predictor.")
     if extra := [key for key in state if not key.startswith(prefixes)]:
-        raise WeightsError(f"tensors that are no part of a Mask2Former: {', '.join(extra)}")
+        raise WeightsError(f"tensors that are no part of a Mask2Former: {some(extra)}")
     encoder = keys_under(state, ENCODER_PREFIX)
     is_resnet = any(".convolution." in key for key in encoder)
     encoder = joined_attention(rename_keys(encoder, RESNET_HF if is_resnet else SWIN_HF))
@@ -249,7 +250,7 @@ def _joined(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if (found := _THIRD.search(key)) and found[1] == "q":
             parts = [_THIRD.sub(rf".self_attn.{part}_proj.{found[2]}", key) for part in "qkv"]
             if missing := [part for part in parts if part not in state]:
-                raise WeightsError(f"not a Mask2Former: {', '.join(missing)} are missing")
+                raise WeightsError(f"not a Mask2Former: {some(missing)} are missing")
             whole = _THIRD.sub(r".self_attention.qkv.\2", key)
             joined[whole] = torch.cat([state[part] for part in parts])
     return joined

@@ -21,6 +21,7 @@ from segtune.backbones.decoders.keys import (
 from segtune.backbones.encoders.keys import IMAGE_ENCODER_PREFIX, RESNET, SWIN
 from segtune.backbones.reading.key_tables import Rules, keys_under, rename_keys, reversed_rules
 from segtune.errors import WeightsError
+from segtune.storage.state_dicts import some
 
 FILE: Rules = (
     # Files of the first version: no pixel decoder in names, and another word for queries.
@@ -53,7 +54,7 @@ def state_from_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     state = rename_keys(state, FILE)
     prefixes = (IMAGE_ENCODER_PREFIX, PIXEL_DECODER_PREFIX, PREDICTOR_PREFIX)
     if extra := [key for key in state if not key.startswith(prefixes)]:
-        raise WeightsError(f"tensors that are no part of a Mask2Former: {', '.join(extra)}")
+        raise WeightsError(f"tensors that are no part of a Mask2Former: {some(extra)}")
     is_swin = f"{IMAGE_ENCODER_PREFIX}patch_embed.proj.weight" in state
     parts = (
         ("image_encoder.", IMAGE_ENCODER_PREFIX, SWIN if is_swin else RESNET),

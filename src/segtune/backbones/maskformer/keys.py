@@ -23,6 +23,7 @@ from segtune.backbones.reading.key_tables import (
     shape_of,
 )
 from segtune.errors import WeightsError
+from segtune.storage.state_dicts import some
 
 WHAT = "MaskFormer of OVSeg, SimBaseline or ZegFormer"
 NO_OBJECT = "clip_adapter.non_object_embedding"
@@ -80,7 +81,7 @@ def state_from_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     state = rename_keys(state, FILE)
     prefixes = (IMAGE_ENCODER_PREFIX, PIXEL_DECODER_PREFIX, PREDICTOR_PREFIX, NO_OBJECT)
     if extra := [key for key in state if not key.startswith(prefixes)]:
-        raise WeightsError(f"tensors that are no part of a MaskFormer: {', '.join(extra)}")
+        raise WeightsError(f"tensors that are no part of a MaskFormer: {some(extra)}")
     parts = {
         "image_encoder.": rename_keys(
             keys_under(state, IMAGE_ENCODER_PREFIX), _encoder_rules(state)

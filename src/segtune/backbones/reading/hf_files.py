@@ -16,6 +16,7 @@ from huggingface_hub.errors import (
 from safetensors import SafetensorError
 
 from segtune.errors import WeightsError
+from segtune.storage.state_dicts import check_finite, some
 from segtune.storage.weights import check_safetensors
 
 
@@ -27,7 +28,7 @@ def read_pretrained(path: Path, model_class: Any) -> Any:
         model_class: of transformers.
 
     Raises:
-        WeightsError: no weights, damaged ones, or not those of `model_class`.
+        WeightsError: no weights, damaged or infinite ones, or not those of `model_class`.
     """
     if not (files := sorted(path.glob("*.safetensors"))):
         raise WeightsError(
@@ -50,8 +51,9 @@ def read_pretrained(path: Path, model_class: Any) -> Any:
     if missing or extra:
         raise WeightsError(
             f"{path} is not the {model_class.__name__} that its config says: "
-            f"missing {missing or 'nothing'}, unexpected {extra or 'nothing'}"
+            f"missing {some(missing) or 'nothing'}, unexpected {some(extra) or 'nothing'}"
         )
+    check_finite(model.state_dict(), path)
     return model
 
 

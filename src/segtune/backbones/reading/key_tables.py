@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from segtune.errors import WeightsError
+from segtune.storage.state_dicts import matched, some
 
 Rules = Sequence[tuple[str, str | None]]
 
@@ -99,13 +100,14 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], name: str) -> 
 
     Args:
         module: receives the values in place.
-        state: exactly the keys and shapes of `module.state_dict()`.
+        state: exactly the keys and shapes of `module.state_dict()`, or those under one prefix.
         name: what the error calls the checkpoint.
 
     Raises:
-        WeightsError: keys are missing or left over, or shapes differ; all of them are listed.
+        WeightsError: keys are missing or left over, or shapes differ.
     """
     own = module.state_dict()
+    state = matched(state, own)
     missing, extra = sorted(set(own) - set(state)), sorted(set(state) - set(own))
     wrong = [
         f"{key} {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
@@ -113,7 +115,7 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], name: str) -> 
         if own[key].shape != state[key].shape
     ]
     problems = [
-        f"{what} {', '.join(keys)}"
+        f"{what} {some(keys)}"
         for what, keys in (("missing", missing), ("unexpected", extra), ("wrong shape", wrong))
         if keys
     ]

@@ -15,6 +15,7 @@ from torch import Tensor
 from segtune.backbones.decoders.keys import MASKED, PREDICTOR_PREFIX
 from segtune.backbones.reading.key_tables import Rules, keys_under, rename_keys, reversed_rules
 from segtune.errors import WeightsError
+from segtune.storage.state_dicts import some
 
 POINTS_PREFIX = "points."
 
@@ -60,7 +61,7 @@ def decoder_sizes_from(state: Mapping[str, Tensor], *, num_heads: int = 8) -> De
     needed = ("query_feat.weight", "class_embed", "mask_embed.layers.2.weight")
     if missing := [key for key in needed if key not in state]:
         raise WeightsError(
-            f"not a SEEM decoder: {', '.join(missing)} missing among {len(state)} keys; give the "
+            f"not a SEEM decoder: {some(missing)} missing among {len(state)} keys; give the "
             f"part of an official SEEM or X-Decoder checkpoint under {PREDICTOR_PREFIX!r}"
         )
     num_queries, hidden = state["query_feat.weight"].shape

@@ -29,6 +29,7 @@ from segtune.backbones.seem.keys import IGNORED, TEXT_PREFIX, text_from_official
 from segtune.backbones.seem.model import Seem
 from segtune.errors import WeightsError
 from segtune.ops.normalisation import IMAGENET, Normalisation
+from segtune.storage.state_dicts import some
 from segtune.storage.weights import load_tokenizer, read_state
 
 MODEL_TYPE = "seem"
@@ -136,7 +137,7 @@ def load_official(seem: Seem, state: Mapping[str, Tensor]) -> None:
     state = rename_keys(state, IGNORED)
     prefixes = (IMAGE_ENCODER_PREFIX, PIXEL_DECODER_PREFIX, PREDICTOR_PREFIX)
     if extra := [key for key in state if not key.startswith(prefixes)]:
-        raise WeightsError(f"{seem.name} has tensors that are no part of a SEEM: {extra}")
+        raise WeightsError(f"{seem.name} has tensors that are no part of a SEEM: {some(extra)}")
     encoder = rename_keys(keys_under(state, IMAGE_ENCODER_PREFIX), _encoder_rules(seem))
     pixel = rename_keys(keys_under(state, PIXEL_DECODER_PREFIX), FPN)
     decoder, points = decoder_from_official(keys_under(state, PREDICTOR_PREFIX))
@@ -149,7 +150,7 @@ def load_official(seem: Seem, state: Mapping[str, Tensor]) -> None:
         load_strictly(seem.points, points, seem.name)
     elif points:
         raise WeightsError(
-            f"{seem.name} has some tensors of point prompts, not all: {', '.join(points)}"
+            f"{seem.name} has some tensors of point prompts, not all: {some(points)}"
         )
 
 

@@ -22,52 +22,12 @@ are never scaled, as that would change their pixels.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from segtune.data.masks.shapes import Rle, Shape, ShapeError, check_shape, decode_shape
 from segtune.errors import DataError
-from segtune.storage.images import opened
-
-ORIENTATION = 0x0112
-WIDTH_TAG, HEIGHT_TAG = 256, 257
-
-
-@dataclass(frozen=True)
-class Header:
-    """What the header of an image file says.
-
-    Attributes:
-        stored: (H, W) of the pixels in the file.
-        orientation: EXIF 1 to 8: how they are turned to be upright.
-    """
-
-    stored: tuple[int, int]
-    orientation: int = 1
-
-    @property
-    def is_sideways(self) -> bool:
-        """Whether the upright image has the sides of the stored one exchanged."""
-        return self.orientation >= 5
-
-    @property
-    def upright(self) -> tuple[int, int]:
-        """(H, W) of the upright image."""
-        height, width = self.stored
-        return (width, height) if self.is_sideways else (height, width)
-
-
-def read_header(path: Path) -> Header:
-    """Returns the stored size of an image and how it is turned, without reading pixels."""
-    with opened(path, what="image") as image:
-        width, height = image.size
-        orientation = image.getexif().get(ORIENTATION, 1)
-        tags = getattr(image, "tag_v2", None)
-        if tags is not None:  # Pillow turns TIFF by itself, and tells the turned size
-            width, height = tags.get(WIDTH_TAG, width), tags.get(HEIGHT_TAG, height)
-        is_known = isinstance(orientation, int) and 1 <= orientation <= 8
-        return Header((height, width), orientation if is_known else 1)
+from segtune.storage.images import Header
 
 
 @dataclass(frozen=True)

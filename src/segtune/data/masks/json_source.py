@@ -13,10 +13,11 @@ import msgspec
 import numpy as np
 
 from segtune.data.masks.arrays import EXPECTED
-from segtune.data.masks.frames import Frame, Header, frame_of, read_header
+from segtune.data.masks.frames import Frame, frame_of
 from segtune.data.masks.names import Names, nameless
 from segtune.data.masks.shapes import Rle, Shape, ShapeError, is_shapeless
 from segtune.errors import DataError
+from segtune.storage.images import Header, read_header
 from segtune.storage.json_files import convert, read_json
 
 logger = logging.getLogger(__name__)

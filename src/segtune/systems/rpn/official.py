@@ -15,6 +15,7 @@ from torch import Tensor
 
 from segtune.backbones.clip.files import clip_vit_from_official
 from segtune.errors import WeightsError
+from segtune.storage.state_dicts import some
 from segtune.systems.rpn.config import RELEASED, ZEGCLIP, RPNConfig
 from segtune.systems.rpn.model import PromptedClip
 
@@ -62,7 +63,7 @@ def learned_from_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         elif key not in PROMPT_TABLES:
             unknown.append(key)
     if unknown:
-        raise WeightsError(f"keys that neither RPN nor ZegCLIP has: {', '.join(sorted(unknown))}")
+        raise WeightsError(f"keys that neither RPN nor ZegCLIP has: {some(sorted(unknown))}")
     tables = [state[key] for key in PROMPT_TABLES[:2] if key in state]
     if tables:
         learned["static"] = torch.cat(tables)

@@ -38,10 +38,11 @@ from segtune.data.formats.coco.files import (
 )
 from segtune.data.formats.coco.schemas import Annotation, Instances
 from segtune.data.left_out import Found, LeftOut
-from segtune.data.masks.frames import frame_of, read_header
+from segtune.data.masks.frames import frame_of
 from segtune.data.masks.shapes import ShapeError, check_shape, is_shapeless
 from segtune.data.samples import IndexedDataset
 from segtune.errors import DataError
+from segtune.storage.images import read_header
 from segtune.storage.json_files import read_json
 from segtune.types import Instance, Sample, Segmentation, Vocabulary
 
