@@ -7,7 +7,7 @@ import torch
 from transformers import MaskFormerSwinConfig
 from transformers.models.maskformer.modeling_maskformer_swin import MaskFormerSwinBackbone
 
-from segtune.backbones.encoders.files import SWIN_HF, _joined
+from segtune.backbones.encoders.files import SWIN_HF, joined_attention
 from segtune.backbones.encoders.swin import Swin, SwinConfig, same_region
 from segtune.backbones.reading.key_tables import load_strictly, rename_keys
 from segtune.errors import SegtuneError
@@ -24,7 +24,7 @@ def test_the_same_as_in_transformers(size):
     reference = MaskFormerSwinBackbone(MaskFormerSwinConfig(**sizes, out_features=stages)).eval()
     for parameter in reference.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
-    state = _joined(rename_keys(rename_keys(reference.state_dict(), BACKBONE), SWIN_HF))
+    state = joined_attention(rename_keys(rename_keys(reference.state_dict(), BACKBONE), SWIN_HF))
     swin = Swin(SwinConfig(8, (2, 1, 2, 2), (1, 2, 2, 4), window=3))
     load_strictly(swin, state, "transformers")
     images = torch.randn(2, 3, *size)
