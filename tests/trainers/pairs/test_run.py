@@ -231,8 +231,8 @@ def test_the_recipes_of_the_repository_are_read(file):
         ({"data": "d", "stages": [{"mode": "sft"}]}, "expected ft or mpt or joint"),
         ({"data": "d", "stages": [{"mode": "ft", "preset": "x"}]}, "no preset 'x' of stages"),
         ({"data": "d", "speed": 3}, "'speed' is not a field"),
-        ({"data": "d", "lr": -1.0}, "rates must be above 0"),
-        ({"data": "d", "batch": 0}, "must be 1 or more"),
+        ({"data": "d", "lr": -1.0}, "lr=-1.0; expected more than 0"),
+        ({"data": "d", "batch": 0}, "batch=0; expected 1 or more"),
         ({"data": "d", "text_template": "a photo"}, "must contain {} once"),
     ],
 )
