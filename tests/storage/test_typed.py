@@ -4,7 +4,7 @@ from typing import Any, Literal
 import pytest
 
 from segtune.errors import SegtuneError
-from segtune.storage.typed import Unfit, convert, plain, typed
+from segtune.storage.typed import Unfit, convert, plain, require, typed
 
 
 @dataclass(frozen=True)
@@ -79,3 +79,28 @@ def test_the_place_of_a_mistake_is_named() -> None:
         "inner": {"a": 2},
         "many": [{"a": 1}, {"a": 5}],
     }
+
+
+@dataclass(frozen=True)
+class Numbers:
+    a: float | None = 1.0
+    b: float = 0.5
+
+
+@pytest.mark.parametrize(
+    ("a", "least", "above", "message"),
+    [
+        (0.5, 1, None, "a=0.5; expected 1 or more"),
+        (float("nan"), 1, None, "a=nan; expected 1 or more"),
+        (0.0, None, 0, "a=0.0; expected more than 0"),
+        (float("nan"), None, 0, "a=nan; expected more than 0"),
+    ],
+)
+def test_ranges(a: float, least: float | None, above: float | None, message: str) -> None:
+    with pytest.raises(SegtuneError, match=f"^{message}$"):
+        require(Numbers(a), "a", least=least, above=above)
+
+
+def test_what_is_in_range() -> None:
+    require(Numbers(1.0), "a", least=1)
+    require(Numbers(None), "a", "b", least=0, above=0)

@@ -269,6 +269,14 @@ def test_after_step_comes_before_the_checkpoint_and_on_step_behind_it(tmp_path: 
     assert stored == [(done, at, seen[at - 1]) for done, at in saved.items()]
 
 
+def test_processes_that_know_nothing_of_each_other_do_not_share_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(SegtuneError, match="without `accelerate launch`"):
+        Toy().run(tmp_path)
+
+
 def test_nothing_is_written_without_files() -> None:
     toy = Toy()
     assert train(toy, toy.batch_at, PACE, progress=False, stop_after=2) == 2

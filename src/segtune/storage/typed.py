@@ -113,6 +113,29 @@ def convert(value: Any, hint: Any, *, source: str, place: str) -> Any:
     raise Unfit
 
 
+def require(
+    config: Any, *names: str, least: float | None = None, above: float | None = None
+) -> None:
+    """Raises where a field of a config is out of range; None is in every range.
+
+    Args:
+        names: fields with numbers.
+        least: the smallest number that is allowed.
+        above: a number that all must exceed.
+
+    Raises:
+        SegtuneError: naming the first field that is out of range, NaN included.
+    """
+    for name in names:
+        value = getattr(config, name)
+        if value is None:
+            continue
+        if least is not None and not value >= least:
+            raise SegtuneError(f"{name}={value}; expected {least} or more")
+        if above is not None and not value > above:
+            raise SegtuneError(f"{name}={value}; expected more than {above}")
+
+
 def expectation(hint: Any, field: Field[Any]) -> str:
     """Returns what a message says is expected: the choices of a literal, else the type."""
     if get_origin(hint) is Literal:

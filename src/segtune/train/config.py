@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from segtune.errors import SegtuneError
+from segtune.storage.typed import require
 from segtune.train.schedules import poly_with_warmup
 
 
@@ -35,15 +35,9 @@ class LoopConfig:
     save_every: int = 200
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or not self.lr > 0:
-            raise SegtuneError(f"steps={self.steps}, lr={self.lr}: both must be above zero")
-        if self.warmup < 0 or self.save_every < 1 or self.weight_decay < 0:
-            raise SegtuneError(
-                f"warmup={self.warmup}, save_every={self.save_every}, weight_decay="
-                f"{self.weight_decay}: expected 0 or more, 1 or more, 0 or more"
-            )
-        if self.clip_norm is not None and not self.clip_norm > 0:
-            raise SegtuneError(f"clip_norm={self.clip_norm}: must be above zero, or null for none")
+        require(self, "steps", "save_every", least=1)
+        require(self, "warmup", "weight_decay", "power", "min_lr", least=0)
+        require(self, "lr", "clip_norm", above=0)
 
     def rate(self, step: int, peak: float) -> float:
         """Returns the rate of a step for a parameter group with this peak rate."""

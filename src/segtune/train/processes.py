@@ -6,8 +6,10 @@ gradients are averaged as one flat tensor.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
@@ -55,6 +57,18 @@ class Processes:
         self.count: int = 1 if accelerator is None else accelerator.num_processes
         self._scaler: torch.amp.GradScaler | None = getattr(accelerator, "scaler", None)
 
+    def check_known(self, path: Path) -> None:
+        """Raises where there are other processes that know nothing of each other.
+
+        Args:
+            path: a file that all of them would write.
+        """
+        if self._accelerator is None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise SegtuneError(
+                f"several processes would write {path}, but this training runs in one; start it "
+                "without `accelerate launch`"
+            )
+
     def autocast(self) -> AbstractContextManager[Any]:
         """Returns the context of forward passes."""
         return nullcontext() if self._accelerator is None else self._accelerator.autocast()
@@ -82,8 +96,8 @@ class Processes:
         if not grads:
             return
         flat = self._reduce(torch.cat([grad.flatten() for grad in grads]), "mean")
-        sizes = [grad.numel() for grad in grads]
-        for parameter, mean in zip(shared, flat.split(sizes), strict=True):
+        means = torch.split(flat, [grad.numel() for grad in grads])
+        for parameter, mean in zip(shared, means, strict=True):
             parameter.grad = mean.view_as(parameter)
 
     def mean(self, value: Tensor) -> Tensor:

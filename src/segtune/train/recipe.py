@@ -86,7 +86,7 @@ class RecipeKind(Generic[R]):
     def values(self, recipe: R) -> dict[str, Any]:
         """Returns every setting as plain values, which `make` reads back."""
         named = {} if self.system is None else {"system": self.system}
-        return named | plain(recipe)
+        return {**named, **plain(recipe)}
 
 
 def read_yaml(path: Path | str, *, example: str) -> dict[str, Any]:

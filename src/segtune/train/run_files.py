@@ -68,8 +68,10 @@ class RunFiles:
         """Puts back the state of an interrupted run, and returns the number of finished steps.
 
         Raises:
-            SegtuneError: the checkpoint belongs to a run with other settings.
+            SegtuneError: the checkpoint belongs to a run with other settings, or other processes
+                would write it too.
         """
+        processes.check_known(self.checkpoint)
         processes.wait()  # until the main process has written what it had to
         state = self._stored()
         processes.wait()  # until all have read what it changes now

@@ -47,7 +47,7 @@ def poly_with_warmup(
     _check(step, steps)
     floor = min(min_lr, base_lr)
     left = 1.0 - min(step, steps) / steps
-    rate = (base_lr - floor) * left**power + floor
+    rate: float = (base_lr - floor) * left**power + floor
     if step < warmup:
         rate *= 1.0 - (1.0 - step / warmup) * (1.0 - warmup_factor)
     return rate

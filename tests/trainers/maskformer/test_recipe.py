@@ -128,7 +128,7 @@ def test_the_recipes_of_the_repository_are_read(file):
         ({"data": "d", "batch": 6, "accumulate": 4}, "batch=6 cannot be cut into accumulate=4"),
         ({"data": "d", "crop": 100}, "crop that is a multiple of 32"),
         ({"data": "d", "shorts": []}, "at least one short side"),
-        ({"data": "d", "lr": 0.0}, "must be above 0"),
+        ({"data": "d", "lr": 0.0}, "lr=0.0; expected more than 0"),
         ({"data": "d", "hidden": 260}, "hidden=260, decoder_heads=8"),
         ({"data": "d", "fpn_width": 100}, "fpn_width=100; .* a multiple of 32"),
         ({"data": "d", "num_queries": 0}, "num_queries=0; expected 1 or more"),

@@ -125,6 +125,24 @@ def test_resume_takes_the_same_steps(clip_folder, tmp_path, modes):
     assert not torch.equal(a.tensors["mask_prompts"], c.tensors["mask_prompts"])
 
 
+def test_after_divergence_all_stages_start_again(clip_folder, tmp_path):
+    """In the same folder and without --resume, also where an earlier stage had ended well."""
+    stages = [{"mode": "ft"}, {"mode": "mpt", "warmup": 0}]
+    values = {key: TINY[key] for key in TINY if key not in ("prompt_lr", "warmup")}
+    made = {
+        rate: make_recipe(
+            {**values, "model": clip_folder, "stages": [{**s, "prompt_lr": rate} for s in stages]}
+        )
+        for rate in (1e30, 1e-2)
+    }
+    with pytest.raises(SegtuneError, match="lower the rate"):
+        run(made[1e30], out=tmp_path / "run", progress=False)
+    again = run(made[1e-2], out=tmp_path / "run", progress=False)
+    plain = run(made[1e-2], out=tmp_path / "plain", progress=False)
+    a, b = (Prompts.load(adapted.prompts) for adapted in (again, plain))
+    assert torch.equal(a.tensors["mask_prompts"], b.tensors["mask_prompts"])
+
+
 def test_scores_before_and_after(clip_folder, tmp_path):
     recipe = _recipe(
         clip_folder, "ft", "mpt", evaluate=DATA, evaluate_limit=2, evaluate_split="val"
@@ -213,8 +231,8 @@ def test_the_recipes_of_the_repository_are_read(file):
         ({"data": "d", "stages": [{"mode": "sft"}]}, "expected ft or mpt or joint"),
         ({"data": "d", "stages": [{"mode": "ft", "preset": "x"}]}, "no preset 'x' of stages"),
         ({"data": "d", "speed": 3}, "'speed' is not a field"),
-        ({"data": "d", "lr": -1.0}, "rates must be above 0"),
-        ({"data": "d", "batch": 0}, "must be 1 or more"),
+        ({"data": "d", "lr": -1.0}, "lr=-1.0; expected more than 0"),
+        ({"data": "d", "batch": 0}, "batch=0; expected 1 or more"),
         ({"data": "d", "text_template": "a photo"}, "must contain {} once"),
     ],
 )

@@ -13,6 +13,7 @@ from segtune.backbones.encoders.resnet import ResNetConfig
 from segtune.backbones.encoders.swin import SwinConfig
 from segtune.backbones.maskformer.model import MaskFormerConfig
 from segtune.errors import SegtuneError, unknown_name
+from segtune.storage.typed import require
 from segtune.train.loop import Pace
 from segtune.train.recipe import RecipeKind
 from segtune.train.schedules import poly_with_warmup
@@ -137,9 +138,9 @@ class ProposalRecipe:
             )
         if self.encoder not in ENCODERS:
             raise unknown_name(self.encoder, tuple(ENCODERS), what="known image encoder")
-        for name in COUNTS:
-            if getattr(self, name) < 1:
-                raise SegtuneError(f"{name}={getattr(self, name)}; expected 1 or more")
+        require(self, *COUNTS, least=1)
+        require(self, "weight_decay", "warmup", "freeze_at", least=0)
+        require(self, "lr", "encoder_lr", "clip_norm", above=0)
         if self.hidden % (2 * self.decoder_heads) or self.fpn_width % 32:
             raise SegtuneError(
                 f"hidden={self.hidden}, decoder_heads={self.decoder_heads}, fpn_width="
@@ -155,12 +156,8 @@ class ProposalRecipe:
                 f"shorts={list(self.shorts)}, crop={self.crop}; expected at least one short side, "
                 "and a crop that is a multiple of 32"
             )
-        if min(self.lr, self.encoder_lr, self.clip_norm) <= 0 or self.weight_decay < 0:
-            raise SegtuneError("lr, encoder_lr and clip_norm must be above 0, weight_decay 0 or up")
-        if self.warmup < 0 or not 0 <= self.freeze_at <= 5:
-            raise SegtuneError(
-                f"warmup={self.warmup}, freeze_at={self.freeze_at}; expected 0 or more, and 0 to 5"
-            )
+        if self.freeze_at > 5:
+            raise SegtuneError(f"freeze_at={self.freeze_at}; expected 0 to 5")
         is_swin = isinstance(ENCODERS[self.encoder], SwinConfig)
         if self.freeze_at and is_swin:
             raise SegtuneError(

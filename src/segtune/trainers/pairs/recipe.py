@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from segtune.errors import SegtuneError
+from segtune.storage.typed import require
 from segtune.train.loop import Pace
 from segtune.train.recipe import RecipeKind
 from segtune.train.schedules import cosine_with_warmup
@@ -50,10 +51,9 @@ class Stage:
     depth: int = 3
 
     def __post_init__(self) -> None:
-        if min(self.epochs, self.batch, self.depth, self.steps or 1) < 1 or self.warmup < 0:
-            raise SegtuneError(f"{self}: epochs, steps, batch and depth must be 1 or more")
-        if not (self.lr > 0 and self.prompt_lr > 0 and self.weight_decay >= 0):
-            raise SegtuneError(f"{self}: rates must be above 0, weight_decay 0 or more")
+        require(self, "epochs", "steps", "batch", "depth", least=1)
+        require(self, "warmup", "weight_decay", least=0)
+        require(self, "lr", "prompt_lr", above=0)
 
     def pace(self, steps: int, *, save_every: int) -> Pace:
         """Returns a linear rise and half a cosine to zero, with gradients as they are."""
@@ -130,6 +130,7 @@ class PairRecipe:
     save_every: int = 200
 
     def __post_init__(self) -> None:
+        require(self, "limit", "short_side", "evaluate_limit", "save_every", least=1)
         if self.pairs is None and self.data is None:
             raise SegtuneError("a recipe for pairs needs `pairs:`, `data:` or both")
         if not self.stages:

@@ -45,6 +45,9 @@ def test_a_resolved_recipe_reads_back(tmp_path: Path) -> None:
     [
         ({"learning_rate": 1}, "'learning_rate' is not a field"),
         ({"preset": "huge"}, "'huge' is not a preset"),
+        ({"batch": 0}, "batch=0; expected 1 or more"),
+        ({"muon_lr": 0.0}, "muon_lr=0.0; expected more than 0"),
+        ({"targets": "pixels"}, "targets='pixels'; expected instances or semantic"),
     ],
 )
 def test_mistakes_are_named(settings: dict[str, object], message: str) -> None:

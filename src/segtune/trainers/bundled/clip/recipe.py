@@ -6,9 +6,17 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from segtune.errors import SegtuneError
+from segtune.storage.typed import require
 from segtune.train.loop import Pace
 from segtune.train.recipe import RecipeKind
 from segtune.train.schedules import cosine_with_restarts
+
+COUNTS = (
+    *("image_size", "patch_size", "vision_width", "vision_layers", "vision_heads", "text_width"),
+    *("text_layers", "text_heads", "projection_dim", "vocab_size", "context_length", "scene_size"),
+    *("num_crops", "num_scenes", "steps", "crops_per_step", "scenes_per_step", "save_every"),
+)
+"""Settings that are 1 or more."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,9 @@ class ClipRecipe:
     save_every: int = 100
 
     def __post_init__(self) -> None:
+        require(self, *COUNTS, least=1)
+        require(self, "weight_decay", "warmup", "lr_drop_step", least=0)
+        require(self, "lr", "muon_lr", "lr_drop", "clip_norm", above=0)
         for side in (self.image_size, *self.scene_windows):
             if side % self.patch_size:
                 raise SegtuneError(

@@ -6,8 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from segtune.storage.typed import require
 from segtune.train.loop import Pace
 from segtune.train.schedules import cosine_with_warmup
+
+COUNTS = ("short_side", "crop", "batch", "steps", "pixels_per_image", "save_every")
+"""Settings that are 1 or more."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,11 @@ class SceneRecipe:
     pixels_per_image: int = 150
 
     save_every: int = 100
+
+    def __post_init__(self) -> None:
+        require(self, *COUNTS, least=1)
+        require(self, "weight_decay", "warmup", "dense_weight", least=0)
+        require(self, "lr", "muon_lr", above=0)
 
     def pace(self) -> Pace:
         """Returns a linear rise and a cosine to one percent, with gradients cut at a norm of 1."""
