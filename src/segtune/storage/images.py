@@ -176,6 +176,6 @@ def opened(path: Path | str, *, what: str) -> Iterator[Image.Image]:
     except Image.DecompressionBombError:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
         raise DataError(f"{what} {path} has more than {limit} megapixels; cut it up") from None
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # a damaged file raises whatever its bytes lead to
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{what} {path} cannot be read: {reason}; copy the file again") from None

@@ -47,12 +47,16 @@ def test_words_and_folder_of_the_images(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("no json", "line 2 is not of the form"),
-        ("[]", "line 2 is not of the form"),
-        (json.dumps({"image": "x.jpg"}), "line 2 is not of the form"),
-        (json.dumps({"image": 3, "captions": []}), "line 2 is not of the form"),
-        (json.dumps({"image": "x.jpg", "captions": "A dog."}), "line 2 is not of the form"),
-        (json.dumps({"image": "x.jpg", "captions": [3]}), "line 2 has a caption that is no text"),
+        ("no json", "line 2 is not valid JSON: .*; expected {"),
+        ("[]", "line 2 is a list; expected an object"),
+        (json.dumps({"image": "x.jpg"}), "line 2 has no 'captions'; expected {"),
+        (json.dumps({"captions": []}), "line 2 has no 'image'; expected {"),
+        (
+            json.dumps({"image": 3, "captions": []}),
+            "line 2: image is a whole number; expected text",
+        ),
+        (json.dumps({"image": "x.jpg", "captions": "A dog."}), "captions is text; expected a list"),
+        (json.dumps({"image": "x.jpg", "captions": [3]}), r"captions\[0\] is a whole number; exp"),
     ],
 )
 def test_bad_lines(line: str, message: str, tmp_path: Path) -> None:

@@ -8,15 +8,16 @@ Paths are relative to the file, or to ?images=FOLDER. One sentence may be given 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from segtune.data.captioned import NO_CLASSES, CaptionRecord, load_captioned
 from segtune.data.folders import SPLIT_FOLDERS, UNSPLIT, choose_split
 from segtune.data.formats.coco.files import sample_ids
 from segtune.data.samples import IndexedDataset
 from segtune.errors import DataError
+from segtune.storage.json_files import decode_json
 from segtune.types import Vocabulary
 from segtune.vocabulary.parse import read_text
 
@@ -89,16 +90,21 @@ def read(
     return IndexedDataset(name, split, vocabulary or NO_CLASSES, records, load_captioned)
 
 
+class _Line(msgspec.Struct):
+    """One image with its sentences."""
+
+    image: str
+    captions: list[str] | None = None
+    caption: str | None = None
+
+
 def _entry(line: str, number: int, file: Path) -> tuple[str, tuple[str, ...]]:
     """Returns the path and the captions of one line."""
     try:
-        entry: Any = json.loads(line)
-        captions = entry["captions"] if "captions" in entry else [entry["caption"]]
-        name = entry["image"]
-    except (ValueError, TypeError, KeyError):
-        raise DataError(f"{file} line {number} is not of the form {FORM}") from None
-    if not isinstance(name, str) or not isinstance(captions, list):
-        raise DataError(f"{file} line {number} is not of the form {FORM}")
-    if not all(isinstance(caption, str) for caption in captions):
-        raise DataError(f"{file} line {number} has a caption that is no text; expected {FORM}")
-    return name, tuple(captions)
+        entry = decode_json(line.encode(), _Line, where=f"{file} line {number}")
+    except DataError as error:
+        raise DataError(f"{error}; expected {FORM}") from None
+    captions = entry.captions if entry.caption is None else [entry.caption]
+    if captions is None:
+        raise DataError(f"{file} line {number} has no 'captions'; expected {FORM}")
+    return entry.image, tuple(captions)
