@@ -378,3 +378,11 @@ def coco_panoptic(root: Path) -> tuple[Path, np.ndarray]:
         ],
     }
     return save_json(file, content), segment_ids
+
+
+def labelme(root: Path) -> Path:
+    """A LabelMe project of one photograph: a box of 4x3 pixels called "cat"."""
+    save_image(root / "a.jpg")
+    shape = {"label": "cat", "points": [[1, 1], [1, 3], [4, 3], [4, 1]], "shape_type": "polygon"}
+    content = {"shapes": [shape], "imagePath": "a.jpg", "imageHeight": 6, "imageWidth": 8}
+    return save_json(root / "a.json", content)

@@ -148,6 +148,14 @@ SINKS: Registry[Format] = Registry(
             sink="segtune.export.panoptic:PanopticSink",
             default_of=("panoptic",),
         ),
+        Format(
+            "labelme",
+            "LabelMe JSON, one beside each image",
+            tasks=("instance", "panoptic"),
+            files="labelme/{name}.json",
+            sink="segtune.export.labelme:LabelmeSink",
+            things_only=True,
+        ),
     ),
     group="segtune.sinks",
 )

@@ -24,6 +24,7 @@ TREES = {
     "coco_panoptic": trees.coco_panoptic,
     "coco_captions": trees.coco_captions,
     "captions": trees.captions,
+    "labelme": trees.labelme,
 }
 
 
@@ -115,9 +116,12 @@ def test_vocabulary_replaces_the_names(tmp_path: Path) -> None:
 
 def test_listing_layouts_is_complete() -> None:
     folder = Path(__file__).parents[3] / "src" / "segtune" / "data" / "formats"
-    files = {file.stem for file in folder.glob("*.py")} - {"__init__", "synthetic"}
-    files |= {f"coco.{kind}" for kind in ("instances", "panoptic", "captions")}
-    assert {entry.home or entry.name for entry in layouts()} == files
+    readers = {
+        ".".join(file.relative_to(folder).with_suffix("").parts)
+        for file in folder.rglob("*.py")
+        if "\ndef detect(" in file.read_text(encoding="utf-8")
+    }
+    assert {entry.home or entry.name for entry in layouts()} == readers
     assert all(hasattr(entry.module(), "read") for entry in layouts())
 
 

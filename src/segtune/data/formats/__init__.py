@@ -66,6 +66,7 @@ _LAYOUTS = (
         "annotations/captions_<split>.json, or such a JSON file; no labels",
         "coco.captions",
     ),
+    Layout("labelme", "photographs with LabelMe's *.json beside them", "labelme.project"),
     Layout("captions", 'captions.jsonl with {"image": "...", "captions": [...]}; no labels'),
 )
 
