@@ -124,7 +124,7 @@ def test_a_photograph_inside_of_the_json(tmp_path: Path) -> None:
 
 def test_a_resized_photograph(tmp_path: Path) -> None:
     project(tmp_path, [BOX], imageHeight=12, imageWidth=16)
-    assert open_dataset(tmp_path)[0].instances[0].mask.sum() == 4
+    assert open_dataset(tmp_path)[0].instances[0].mask.sum() == 6
 
 
 @pytest.mark.parametrize(
