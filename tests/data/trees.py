@@ -386,3 +386,25 @@ def labelme(root: Path) -> Path:
     shape = {"label": "cat", "points": [[1, 1], [1, 3], [4, 3], [4, 1]], "shape_type": "polygon"}
     content = {"shapes": [shape], "imagePath": "a.jpg", "imageHeight": 6, "imageWidth": 8}
     return save_json(root / "a.json", content)
+
+
+def save_colors(path: Path, colors: np.ndarray) -> Path:
+    """Writes (H, W, 3) uint8 colours."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(colors).save(path)
+    return path
+
+
+def color_png(root: Path) -> None:
+    """CamVid as it is passed on: train/ with train_labels/ and class_dict.csv of two classes."""
+    colors = np.array([(128, 128, 128), (64, 0, 128)], np.uint8)
+    save_image(root / "train" / "0001TP_006690.png")
+    save_colors(root / "train_labels" / "0001TP_006690_L.png", colors[noise(0, 2)])
+    (root / "class_dict.csv").write_text("name,r,g,b\nSky,128,128,128\nCar,64,0,128\n")
+
+
+def voc_project(root: Path) -> None:
+    """What labelme2voc writes of one photograph with a cat."""
+    save_image(root / "JPEGImages" / "a.jpg")
+    save_map(root / "SegmentationClass" / "a.png", noise(0, 2), palette=True)
+    (root / "class_names.txt").write_text("_background_\ncat")
