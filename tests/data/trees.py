@@ -408,3 +408,17 @@ def voc_project(root: Path) -> None:
     save_image(root / "JPEGImages" / "a.jpg")
     save_map(root / "SegmentationClass" / "a.png", noise(0, 2), palette=True)
     (root / "class_names.txt").write_text("_background_\ncat")
+
+
+def cvat(root: Path, shapes: str = "", *, name: str = "a.jpg", image: str = "") -> Path:
+    """An export of CVAT with one image: a box of 4x3 pixels called "cat", or other shapes."""
+    save_image(root / "images" / name)
+    shapes = shapes or '<box label="cat" xtl="1" ytl="1" xbr="5" ybr="4"></box>'
+    file = root / "annotations.xml"
+    file.write_text(
+        '<?xml version="1.0" encoding="utf-8"?><annotations><version>1.1</version><meta><job>'
+        "<labels><label><name>dog</name></label><label><name>cat</name><attributes></attributes>"
+        f'</label></labels></job></meta><image id="0" name="{name}" width="8" height="6" {image}>'
+        f"{shapes}</image></annotations>"
+    )
+    return file

@@ -156,6 +156,14 @@ SINKS: Registry[Format] = Registry(
             sink="segtune.export.labelme:LabelmeSink",
             things_only=True,
         ),
+        Format(
+            "cvat",
+            "CVAT for images 1.1, to be uploaded to a task",
+            tasks=("instance", "panoptic"),
+            files="annotations.xml",
+            sink="segtune.export.cvat:CvatSink",
+            things_only=True,
+        ),
     ),
     group="segtune.sinks",
 )

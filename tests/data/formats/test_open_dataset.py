@@ -26,6 +26,7 @@ TREES = {
     "captions": trees.captions,
     "color_png": trees.color_png,
     "voc_project": trees.voc_project,
+    "cvat": trees.cvat,
     "labelme": trees.labelme,
 }
 

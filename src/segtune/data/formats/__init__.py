@@ -76,6 +76,7 @@ _LAYOUTS = (
         "JPEGImages/ with SegmentationClass/ and class_names.txt or labelmap.txt of a tool",
         "maps.voc_project",
     ),
+    Layout("cvat", "annotations.xml of CVAT for images, with images/", "cvat.images"),
     Layout("labelme", "photographs with LabelMe's *.json beside them", "labelme.project"),
     Layout("captions", 'captions.jsonl with {"image": "...", "captions": [...]}; no labels'),
 )
