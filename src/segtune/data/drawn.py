@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from segtune.data.masks.drawing import Drawing, draw
-from segtune.data.masks.frames import Frame, Header, frame_of, read_header
+from segtune.data.masks.frames import Frame, frame_of
 from segtune.data.masks.shapes import ShapeError
 from segtune.data.samples import Record
 from segtune.errors import DataError
+from segtune.storage.images import Header, read_header
 from segtune.types import IGNORE, Concept, Instance, Sample, Vocabulary
 
 VOID_NAMES = ("__ignore__", "ignore", "void", "unlabelled", "unlabeled", "unknown")
