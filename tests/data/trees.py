@@ -378,3 +378,61 @@ def coco_panoptic(root: Path) -> tuple[Path, np.ndarray]:
         ],
     }
     return save_json(file, content), segment_ids
+
+
+def labelme(root: Path) -> Path:
+    """A LabelMe project of one photograph: a box of 4x3 pixels called "cat"."""
+    save_image(root / "a.jpg")
+    shape = {"label": "cat", "points": [[1, 1], [1, 3], [4, 3], [4, 1]], "shape_type": "polygon"}
+    content = {"shapes": [shape], "imagePath": "a.jpg", "imageHeight": 6, "imageWidth": 8}
+    return save_json(root / "a.json", content)
+
+
+def save_colors(path: Path, colors: np.ndarray) -> Path:
+    """Writes (H, W, 3) uint8 colours."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(colors).save(path)
+    return path
+
+
+def color_png(root: Path) -> None:
+    """CamVid as it is passed on: train/ with train_labels/ and class_dict.csv of two classes."""
+    colors = np.array([(128, 128, 128), (64, 0, 128)], np.uint8)
+    save_image(root / "train" / "0001TP_006690.png")
+    save_colors(root / "train_labels" / "0001TP_006690_L.png", colors[noise(0, 2)])
+    (root / "class_dict.csv").write_text("name,r,g,b\nSky,128,128,128\nCar,64,0,128\n")
+
+
+def voc_project(root: Path) -> None:
+    """What labelme2voc writes of one photograph with a cat."""
+    save_image(root / "JPEGImages" / "a.jpg")
+    save_map(root / "SegmentationClass" / "a.png", noise(0, 2), palette=True)
+    (root / "class_names.txt").write_text("_background_\ncat")
+
+
+def cvat(root: Path, shapes: str = "", *, name: str = "a.jpg", image: str = "") -> Path:
+    """An export of CVAT with one image: a box of 4x3 pixels called "cat", or other shapes."""
+    save_image(root / "images" / name)
+    shapes = shapes or '<box label="cat" xtl="1" ytl="1" xbr="5" ybr="4"></box>'
+    file = root / "annotations.xml"
+    file.write_text(
+        '<?xml version="1.0" encoding="utf-8"?><annotations><version>1.1</version><meta><job>'
+        "<labels><label><name>dog</name></label><label><name>cat</name><attributes></attributes>"
+        f'</label></labels></job></meta><image id="0" name="{name}" width="8" height="6" {image}>'
+        f"{shapes}</image></annotations>"
+    )
+    return file
+
+
+YOLO_BOX = "1 0.125 0.166666667 0.625 0.166666667 0.625 0.666666667 0.125 0.666666667"
+"""A box of 4x3 pixels at (1, 1), of class 1."""
+
+
+def yolo(root: Path, *, lines: str = YOLO_BOX, order: str = "{kind}/train/{name}") -> Path:
+    """YOLO segmentation with one photograph of two classes; returns its text file."""
+    save_image(root / order.format(kind="images", name="a.jpg"))
+    file = root / order.format(kind="labels", name="a.txt")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(lines)
+    (root / "data.yaml").write_text("train: ../train/images\nnc: 2\nnames: [dog, cat]\n")
+    return file

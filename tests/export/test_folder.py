@@ -35,6 +35,12 @@ def test_all_formats_can_be_read_again(tmp_path: Path) -> None:
         "instances.json",
         "panoptic.json",
         "panoptic",
+        "labelme",
+        "annotations.xml",
+        "labels",
+        "data.yaml",
+        "results.json",
+        "polygons.json",
     ]
     assert all(path.exists() for path in folder.written)
     assert Image.open(out / "overlays" / "a.png").size[0] >= 8

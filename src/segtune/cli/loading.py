@@ -132,8 +132,9 @@ def open_labelled(options: Namespace, *, prefer: Sequence[str]) -> Dataset:
 
 def layout_options(options: Namespace) -> dict[str, str]:
     """Returns the options of the layout that are given on the command line."""
-    given = {"label_values": options.label_values, "ignore_value": options.ignore_value}
-    return {name: value for name, value in given.items() if value is not None}
+    names = ("label_values", "ignore_value", "colors")
+    given = {name: getattr(options, name) for name in names}
+    return {name: str(value) for name, value in given.items() if value is not None}
 
 
 def print_survey(dataset: Dataset) -> None:

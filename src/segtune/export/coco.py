@@ -14,7 +14,13 @@ from segtune.types import Segmentation, Vocabulary
 
 
 class CocoSink:
-    """Writes one JSON file of all segments, when it is closed."""
+    """Writes one JSON file of all segments, when it is closed.
+
+    Attributes:
+        as_polygons: masks are polygons along the corners of pixels, with cuts to holes.
+    """
+
+    as_polygons = False
 
     def open(
         self,
@@ -28,7 +34,7 @@ class CocoSink:
 
     def add(self, name: str, image: np.ndarray | None, result: Segmentation) -> None:
         """Adds the segments of an image."""
-        add_segments(self._document, name, result)
+        add_segments(self._document, name, result, as_polygons=self.as_polygons)
 
     def close(self) -> list[Path]:
         """Writes the file and returns its path."""
@@ -37,6 +43,12 @@ class CocoSink:
     def abort(self) -> None:
         """Drops everything; a file that was there before stays."""
         self._document.abort()
+
+
+class CocoPolygonsSink(CocoSink):
+    """The same with polygons, for tools that edit them."""
+
+    as_polygons = True
 
 
 def open_document(

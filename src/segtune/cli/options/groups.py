@@ -87,6 +87,13 @@ def data_options(parser: ArgumentParser, *, split: str) -> None:
         help="values of label maps that are unlabelled, or none; default: 255, or 65535 of 16 bits",
     )
     parser.add_argument(
+        "--colors",
+        type=Path,
+        metavar="FILE",
+        help="classes of label maps in colours, in lines such as road,128,64,128; default: "
+        "class_dict.csv, labelmap.txt and others beside the maps",
+    )
+    parser.add_argument(
         "--skip-bad",
         action="store_true",
         help="leave out damaged files and annotations and list them, in place of stopping",

@@ -66,6 +66,19 @@ _LAYOUTS = (
         "annotations/captions_<split>.json, or such a JSON file; no labels",
         "coco.captions",
     ),
+    Layout(
+        "color_png",
+        "images/*.jpg with labels/*.png in colours, and class_dict.csv of what they mean",
+        "maps.color_png",
+    ),
+    Layout(
+        "voc_project",
+        "JPEGImages/ with SegmentationClass/ and class_names.txt or labelmap.txt of a tool",
+        "maps.voc_project",
+    ),
+    Layout("cvat", "annotations.xml of CVAT for images, with images/", "cvat.images"),
+    Layout("yolo", "images/ with labels/*.txt of polygons, and data.yaml", "yolo.folders"),
+    Layout("labelme", "photographs with LabelMe's *.json beside them", "labelme.project"),
     Layout("captions", 'captions.jsonl with {"image": "...", "captions": [...]}; no labels'),
 )
 

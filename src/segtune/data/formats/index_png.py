@@ -56,17 +56,17 @@ def detect(path: Path) -> float:
 
 def splits(path: Path) -> tuple[str, ...]:
     """Returns the splits; ("all",) where the data is not divided."""
-    return tuple(_folders(path))
+    return tuple(folder_pairs(path))
 
 
 def _jpeg_labels(path: Path) -> Path | None:
     """Returns a folder of label maps that are JPEG files, where there are no others."""
-    if _folders(path):
+    if folder_pairs(path):
         return None
-    return next((labels for _, labels in _folders(path, JPEG_SUFFIXES).values()), None)
+    return next((labels for _, labels in folder_pairs(path, JPEG_SUFFIXES).values()), None)
 
 
-def _folders(
+def folder_pairs(
     path: Path, suffixes: tuple[str, ...] = LABEL_SUFFIXES
 ) -> dict[str, tuple[Path, Path]]:
     """Returns split -> (folder of images, folder of label maps)."""
@@ -124,7 +124,7 @@ def read(
             f"save them as .png, or name values that are far apart with {EXAMPLE}"
         )
     suffixes = LABEL_SUFFIXES if jpeg is None else JPEG_SUFFIXES
-    folders = _folders(path, suffixes)
+    folders = folder_pairs(path, suffixes)
     split = choose_split(tuple(folders), split, path=path)
     images, labels = folders[split]
     names = vocabulary or _names_beside(path)

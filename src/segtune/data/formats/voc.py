@@ -1,7 +1,8 @@
 """PASCAL VOC 2012 segmentation, with the augmented training labels where they are there.
 
     VOC2012/JPEGImages/*.jpg
-    VOC2012/SegmentationClass/*.png, SegmentationClassAug/*.png     0 background, 1..20, 255 void
+    VOC2012/SegmentationClass/*.png, SegmentationClassAug/*.png     0 background, 1..20, 255 void;
+                                                                    or in the colours of VOC
     VOC2012/ImageSets/Segmentation/{train,val,trainval,train_aug}.txt    or  VOC2012/list/*.txt
     VOC2012/annotations_detectron2/{train,val}/*.png                0..19, 255; read where the
                                                                     published maps are not there
@@ -24,12 +25,15 @@ from segtune.data.folders import (
     pair_listed,
     read_stems,
 )
+from segtune.data.formats.maps.color_table import ColorLoader, ColorTable
+from segtune.data.formats.maps.voc_project import is_project
 from segtune.data.images import LABEL_SUFFIXES
 from segtune.data.labels import ValueMap
-from segtune.data.samples import IndexedDataset, Record, SemanticLoader
+from segtune.data.samples import IndexedDataset, Record
 from segtune.errors import DataError
-from segtune.types import Vocabulary
+from segtune.types import IGNORE, Vocabulary
 from segtune.vocabulary.builtin import builtin
+from segtune.vocabulary.colors import Color
 
 LABEL_FOLDERS = ("SegmentationClassAug", "SegmentationClass")
 LIST_FOLDERS = ("ImageSets/Segmentation", "list", "ImageSets/SegmentationAug")
@@ -45,6 +49,8 @@ def detect(path: Path) -> float:
 def splits(path: Path) -> tuple[str, ...]:
     """Returns the splits that have a list file or prepared maps, "train" first."""
     root = find_root(path, "VOC2012")
+    if is_project(root):
+        return ()
     if _labels(root) is None:
         prepared = root / PREPARED
         return tuple(s for s in find_splits(prepared) if has_files(prepared / s, LABEL_SUFFIXES))
@@ -104,7 +110,30 @@ def read(
             expected = builtin("voc_20")
             values = ValueMap.of_values(range(1, 21), ignored=(0, 255))
     names = named_as(expected, vocabulary, layout="voc")
-    return IndexedDataset(expected.name, split, names, records, SemanticLoader(values))
+    return IndexedDataset(
+        expected.name, split, names, records, ColorLoader(_colors(values), values)
+    )
+
+
+def _colors(values: ValueMap) -> ColorTable:
+    """Returns what the colours of VOC mean, for maps that were saved in colours."""
+    classes = builtin("voc_21")
+    ids = {voc_color(number): values.ids.get(number, IGNORE) for number in range(len(classes))}
+    return ColorTable(classes, ids)
+
+
+def voc_color(number: int) -> Color:
+    """Returns the colour of a value in VOC's palette: its bits, spread over the channels.
+
+    Example:
+        >>> voc_color(1), voc_color(15)
+        ((128, 0, 0), (192, 128, 128))
+    """
+    r, g, b = (
+        sum(((number >> (3 * bit + channel)) & 1) << (7 - bit) for bit in range(3))
+        for channel in range(3)
+    )
+    return (r, g, b)
 
 
 def _prepared(root: Path, split: str) -> tuple[Record, ...]:

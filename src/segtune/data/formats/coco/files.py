@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -23,6 +24,11 @@ CocoKind = Literal["instances", "panoptic", "captions"]
 RecordT = TypeVar("RecordT", bound=Record)
 
 ROBOFLOW = "_annotations.coco.json"
+IMAGE_FOLDERS = ("images", "JPEGImages", "data", "img", "imgs")
+UNDIVIDED = ("annotations", "result", "labels", "coco", "instances", "_annotations")
+"""Names of files that hold all there is."""
+MOST_FILES = 20
+"""JSON files of a folder that are looked into; folders of LabelMe have one per image."""
 NAMES_TRIED = 50
 """Images that are looked for in the usual folders, before these are given up."""
 
@@ -56,8 +62,17 @@ def find_json_files(path: Path, kind: CocoKind) -> dict[str, Path]:
     if kind == "instances":
         files += [*path.glob("annotations/lvis_*.json"), *path.glob(f"*/{ROBOFLOW}")]
         files += path.glob(ROBOFLOW)
+    if not files:
+        files = [file for file in _other_files(path) if kind_of(file) == kind]
     splits = {_split_of(file, kind): file for file in sorted(files, reverse=True)}
     return {split: splits[split] for split in sorted(splits, key=lambda s: (s != "train", s))}
+
+
+def _other_files(path: Path) -> Iterator[Path]:
+    """Yields JSON files under other names where tools put them; few, as each is looked into."""
+    folders = [path / name for names in SPLIT_FOLDERS.values() for name in names]
+    for folder in (path, path / "annotations", *folders):
+        yield from sorted(islice(folder.glob("*.json"), MOST_FILES))
 
 
 def kind_of(file: Path) -> CocoKind | None:
@@ -78,7 +93,12 @@ def _split_of(file: Path, kind: CocoKind) -> str:
     if file.name == ROBOFLOW and stem not in {n for names in SPLIT_FOLDERS.values() for n in names}:
         return UNSPLIT
     words = re.findall(r"train|minival|val|test", stem)
-    return words[-1] if words else stem.removeprefix(f"{kind}_")
+    if words:
+        return words[-1]
+    if stem.startswith(f"{kind}_"):
+        return stem.removeprefix(f"{kind}_")
+    known = {name: split for split, names in SPLIT_FOLDERS.items() for name in names}
+    return known.get(file.parent.name, UNSPLIT if stem in UNDIVIDED else stem)
 
 
 def ids_of(entries: Sequence[Any], *, kind: str, file: Path) -> dict[int | str, Any]:
@@ -172,7 +192,7 @@ def find_images(file: Path, names: Sequence[str], *, split: str, images: str | N
     else:
         roots = (file.parent, file.parent.parent)
         below = SPLIT_FOLDERS.get(split, (split,))
-        folders = [root / part for root in roots for part in ("", "images")]
+        folders = [root / part for root in roots for part in ("", *IMAGE_FOLDERS)]
         folders += [folder / name for folder in list(folders) for name in (*below, file.stem)]
     tried = names[:: max(len(names) // NAMES_TRIED, 1)]
     found = next((f for name in tried for f in folders if (f / name).is_file()), None)

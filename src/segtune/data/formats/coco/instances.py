@@ -3,6 +3,8 @@
     annotations/instances_{train,val}2017.json   {train,val}2017/*.jpg  (or images/...)
     annotations/lvis_v1_val.json                 same images, found by their URL
     {train,valid,test}/_annotations.coco.json    images beside it
+    {train,val}/annotations.json, {train,val}.json, annotations/{train,val}.json
+    annotations.json, result.json, labels.json   images beside it, in images/, data/, JPEGImages/
     any.json                                     images beside it, or ?images=FOLDER
 
 Masks may be polygons, RLE as lists, or compressed RLE; crowd regions keep their flag. Category ids
@@ -39,6 +41,7 @@ from segtune.data.formats.coco.files import (
 from segtune.data.formats.coco.schemas import Annotation, Instances
 from segtune.data.left_out import Found, LeftOut
 from segtune.data.masks.frames import frame_of
+from segtune.data.masks.outlines import polygons
 from segtune.data.masks.shapes import ShapeError, check_shape, is_shapeless
 from segtune.data.samples import IndexedDataset
 from segtune.errors import DataError
@@ -233,9 +236,16 @@ def write_results(
     entries = []
     for position, (sample_id, result) in enumerate(results):
         image_id = image_id_of(sample_id, position, image_ids)
-        for entry, score in _entries(result, category_ids):
-            entries.append({"image_id": image_id, **entry, "score": score})
+        entries += result_entries(result, image_id=image_id, category_ids=category_ids)
     return save_json(path, entries)
+
+
+def result_entries(
+    result: Segmentation, *, image_id: int | str, category_ids: Sequence[int] | None
+) -> list[dict[str, Any]]:
+    """Returns the entries of an image in a result file."""
+    scored = _entries(result, category_ids)
+    return [{"image_id": image_id, **entry, "score": score} for entry, score in scored]
 
 
 def write_annotations(
@@ -267,16 +277,23 @@ def write_annotations(
     return document.path
 
 
-def add_segments(document: CocoDocument, sample_id: str, result: Segmentation) -> None:
-    """Adds one image with all of its segments to an annotation file."""
+def add_segments(
+    document: CocoDocument, sample_id: str, result: Segmentation, *, as_polygons: bool = False
+) -> None:
+    """Adds one image with all of its segments to an annotation file.
+
+    Args:
+        as_polygons: one exact polygon per part in place of RLE, which fills to the same pixels.
+    """
     image_id = document.add_image(sample_id, result.size)
-    for entry, _ in _entries(result, document.category_ids):
+    for entry, score in _entries(result, document.category_ids, as_polygons=as_polygons):
         number = document.num_annotations + 1
-        document.add_annotation({"id": number, "image_id": image_id, **entry, "iscrowd": 0})
+        about = {"iscrowd": 0, "score": score}
+        document.add_annotation({"id": number, "image_id": image_id, **entry, **about})
 
 
 def _entries(
-    result: Segmentation, category_ids: Sequence[int] | None
+    result: Segmentation, category_ids: Sequence[int] | None, *, as_polygons: bool = False
 ) -> Iterator[tuple[dict[str, Any], float]]:
     """Yields the JSON entry and the score of every segment."""
     from pycocotools import mask as coco_mask
@@ -287,7 +304,9 @@ def _entries(
         height, width = result.size
         entry = {
             "category_id": int(ids[segment.class_id]),
-            "segmentation": {"size": [height, width], "counts": rle["counts"].decode("ascii")},
+            "segmentation": {"size": [height, width], "counts": rle["counts"].decode("ascii")}
+            if not as_polygons
+            else [(part + segment.box_px[:2]).ravel().tolist() for part in polygons(segment.mask)],
             "bbox": [float(value) for value in coco_mask.toBbox(rle)],
             "area": int(segment.mask.sum()),
         }

@@ -1,0 +1,78 @@
+"""COCO results: the list of scored masks that evaluation servers and pycocotools take."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryFile
+
+import numpy as np
+
+from segtune.data.formats.coco.files import image_id_of
+from segtune.data.formats.coco.instances import result_entries
+from segtune.export.sinks import ImageRef
+from segtune.storage.files import atomic_write
+from segtune.types import Segmentation, Vocabulary
+from segtune.vocabulary.builtin import builtin, category_ids
+
+OFFICIAL = ("coco_80", "coco_133")
+"""Vocabularies whose classes have the category ids of COCO."""
+
+
+class CocoResultsSink:
+    """Writes one JSON list, when it is closed; entries lie in an unnamed file before."""
+
+    def open(
+        self,
+        place: Path,
+        vocabulary: Vocabulary,
+        *,
+        images: Mapping[str, ImageRef] | None = None,
+    ) -> None:
+        """Opens the list."""
+        self._place, self._images = place, images
+        self._ids = official_ids(vocabulary)
+        self._count = self._num_images = 0
+        place.parent.mkdir(parents=True, exist_ok=True)
+        self._body = TemporaryFile(dir=place.parent)  # noqa: SIM115
+
+    def add(self, name: str, image: np.ndarray | None, result: Segmentation) -> None:
+        """Adds the scored masks of an image."""
+        known = None if self._images is None else {key: i.id for key, i in self._images.items()}
+        image_id = image_id_of(name, self._num_images, known)
+        self._num_images += 1
+        for entry in result_entries(result, image_id=image_id, category_ids=self._ids):
+            text = json.dumps(entry)
+            self._body.write((f",\n{text}" if self._count else text).encode())
+            self._count += 1
+
+    def close(self) -> list[Path]:
+        """Writes the file and returns its path."""
+        with self._body, atomic_write(self._place) as temporary, temporary.open("wb") as stream:
+            stream.write(b"[")
+            self._body.seek(0)
+            shutil.copyfileobj(self._body, stream)
+            stream.write(b"]")
+        return [self._place]
+
+    def abort(self) -> None:
+        """Drops everything; a file that was there before stays."""
+        self._body.close()
+
+
+def official_ids(vocabulary: Vocabulary) -> tuple[int, ...] | None:
+    """Returns COCO's own ids of classes that all have its names; None for other vocabularies.
+
+    Example:
+        >>> official_ids(Vocabulary.of("toothbrush", "person"))
+        (90, 1)
+        >>> official_ids(Vocabulary.of("person", "unicorn")) is None
+        True
+    """
+    for known in OFFICIAL:
+        ids = dict(zip(builtin(known).names, category_ids(known), strict=True))
+        if all(name in ids for name in vocabulary.names):
+            return tuple(ids[name] for name in vocabulary.names)
+    return None
