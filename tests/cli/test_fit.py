@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,15 +76,15 @@ def test_an_interrupted_fit_goes_on_and_ends_the_same(
     words = ("fit", labelled, "--steps", 4, "--views", 1, "--shots", 2, "--size", 32)
     words += ("--model", model_folder, "--out")
     assert run(*words, "through.safetensors").status == 0
-    real_step = loop._step
+    real_learn, calls = loop._learn, iter(range(4))
 
-    def step(*arguments: object) -> dict[str, float]:
-        if arguments[4] == 2:
+    def learn(*arguments: Any) -> dict[str, torch.Tensor]:
+        if next(calls) == 2:
             raise KeyboardInterrupt
-        return real_step(*arguments)  # type: ignore[arg-type]
+        return real_learn(*arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(loop, "_step", step)
+        patched.setattr(loop, "_learn", learn)
         outcome = run(*words, "p.safetensors")
     assert outcome.status == 130
     assert "same command again" in outcome.err

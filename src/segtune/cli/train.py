@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
+from contextlib import nullcontext
 from pathlib import Path
 
 import yaml
 
 from segtune.cli.tables import percent, print_table
 from segtune.errors import SegtuneError
+from segtune.storage.locks import locked
+from segtune.storage.outputs import check_folder
 from segtune.storage.registry import resolve
 from segtune.train.outcome import Outcome
+from segtune.train.run_files import is_run
 from segtune.trainers import trainer_of
 
 
@@ -18,9 +23,11 @@ def run(options: Namespace) -> int:
     """Trains by the recipe and prints where the results are."""
     out: Path = options.out or Path("runs") / options.recipe.stem
     train_recipe = resolve(trainer_of(system_of(options.recipe)).run)
-    outcome: Outcome = train_recipe(
-        options.recipe, dict(options.settings), out=out, resume=options.resume
-    )
+    check_out(out)
+    with locked(out) if _is_main_process() else nullcontext():
+        outcome: Outcome = train_recipe(
+            options.recipe, dict(options.settings), out=out, resume=options.resume
+        )
     if outcome.scores:
         names = list(next(iter(outcome.scores.values())))
         rows = [
@@ -30,6 +37,22 @@ def run(options: Namespace) -> int:
         print_table(("%", *names), rows, title=outcome.title)
     print(outcome.wrote)
     return 0
+
+
+def check_out(out: Path) -> None:
+    """Raises where a run could not, or must not, write its files.
+
+    Raises:
+        SegtuneError: `out` is a file, cannot be written into, or holds something else than a run.
+    """
+    check_folder(out, writes=(), is_ours=is_run, force=False)
+    if out.is_dir() and not is_run(out) and (others := sorted(os.listdir(out))):
+        raise SegtuneError(f"{out} holds other files, such as {others[0]}; choose another --out")
+
+
+def _is_main_process() -> bool:
+    """Whether this process writes the files, where `accelerate launch` has started several."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def system_of(recipe: Path) -> str:
