@@ -7,14 +7,13 @@ from argparse import Namespace
 from contextlib import nullcontext
 from pathlib import Path
 
-import yaml
-
 from segtune.cli.tables import percent, print_table
 from segtune.errors import SegtuneError
 from segtune.storage.locks import locked
 from segtune.storage.outputs import check_folder
 from segtune.storage.registry import resolve
 from segtune.train.outcome import Outcome
+from segtune.train.recipe import read_yaml
 from segtune.train.run_files import is_run
 from segtune.trainers import trainer_of
 
@@ -61,13 +60,8 @@ def system_of(recipe: Path) -> str:
     Raises:
         FileNotFoundError, SegtuneError: no file, or no recipe.
     """
-    if not recipe.is_file():
-        raise FileNotFoundError(f"no recipe at {recipe}; recipes are YAML files under recipes/")
-    try:
-        values = yaml.safe_load(recipe.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SegtuneError(f"{recipe} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict) or not isinstance(values.get("system"), str):
+    values = read_yaml(recipe, example="recipes/rpn/base.yaml")
+    if not isinstance(values.get("system"), str):
         raise SegtuneError(f"{recipe} has no `system:`; write for example `system: rpn` into it")
     system: str = values["system"]
     return system
