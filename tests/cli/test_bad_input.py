@@ -217,7 +217,7 @@ def test_a_full_disk_leaves_the_old_pictures(run: Run, photos: Path, model_folde
 
 def test_outputs_that_cannot_be_written(run: Run, labelled: Path, photos: Path) -> None:
     Path("file").touch()
-    is_refused(run("fit", labelled, "--out", "file/p.safetensors"), "file: File exists|Not a dir")
+    is_refused(run("fit", labelled, "--out", "file/p.safetensors"), "file is a file, not a folder")
     is_refused(run("fit", labelled, "--out", photos), "is a folder; give a file name")
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from segtune.cli import main as main_module
 from segtune.cli.commands import COMMANDS
-from segtune.cli.main import main, parser_of
+from segtune.cli.main import parser_of
 from tests.cli.conftest import Run
 
 HEAVY = ("torch", "transformers", "numpy", "PIL", "tqdm", "rich", "yaml")
@@ -94,10 +94,27 @@ def test_an_interrupted_fit_says_how_to_go_on(run: Run, monkeypatch: pytest.Monk
     assert "again to go on" in main_module.WHEN_INTERRUPTED["fit"]
 
 
-def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    _let_models_raise(monkeypatch, ZeroDivisionError("bug"))
-    with pytest.raises(ZeroDivisionError):
-        main(["models"])
+def test_a_bug_is_reported_as_one_in_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    _let_models_raise(monkeypatch, ZeroDivisionError("one\nby \x1b[2J none" + 400 * "x"))
+    outcome = run("models")
+    assert outcome.status == 70
+    assert outcome.err.startswith("segtune: this is a bug of segtune at main.py:")
+    assert "ZeroDivisionError: one by [2J none" in outcome.err
+    assert "add --debug for the trace" in outcome.err
+    assert (outcome.err.count("\n"), len(outcome.err) <= 301) == (1, True)
+    outcome = run("models", "--debug")
+    assert outcome.status == 70
+    assert "in raise_it" in outcome.err
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("[...] DefaultCPUAllocator: can't allocate memory: ...")]
+)
+def test_no_memory_is_no_bug(run: Run, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    _let_models_raise(monkeypatch, error)
+    outcome = run("models")
+    assert outcome.status == 2
+    assert outcome.err.startswith("segtune: out of memory; use a smaller --size")
 
 
 def _let_models_raise(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:

@@ -162,7 +162,7 @@ def test_data_without_captions_and_models_without_words(
 
 
 def test_other_settings_do_not_go_on_with_an_unfinished_run(run: Run, model_folder: str) -> None:
-    Path("a.jsonl.part").write_text('{"model": "other"}\n')
+    Path("a.jsonl.part").write_text('{"data": "other"}\n')
     outcome = run("mine", WORLD, "--out", "a.jsonl", "--model", model_folder)
     assert outcome.status == 2
     assert "a.jsonl.part is an unfinished run with other settings" in outcome.err

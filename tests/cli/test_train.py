@@ -97,8 +97,8 @@ def test_a_recipe_for_mask_proposals(run: Run, labelled: Path, model_folder: str
     ("content", "expected"),
     [
         (None, "no recipe at r.yaml"),
-        ("a: [", "is not YAML"),
-        ("- rpn", "has no `system:`"),
+        ("a: [", "is not valid YAML"),
+        ("- rpn", "is not a mapping of settings"),
         ("system: zoo/clip_vit\nwidgets: 3", "'widgets' is not a field"),
         ("system: ovseg/pairs\nstages: [{mode: ft}]", "needs `pairs:`, `data:` or both"),
         (

@@ -1,9 +1,12 @@
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from segtune.errors import DataError
-from segtune.storage.files import atomic_write
+from segtune.storage.files import atomic_write, temporary_beside
 
 
 def test_replaces_the_file_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -49,3 +52,28 @@ def test_a_folder_or_a_file_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot write"), atomic_write(tmp_path / "file" / "a"):
         pass
+
+
+KILLED = """
+import os, signal, sys
+from segtune.storage.files import atomic_write
+with atomic_write(sys.argv[1]) as temporary:
+    temporary.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    out = tmp_path / "a.txt"
+    subprocess.run([sys.executable, "-c", KILLED, str(out)], check=False)
+    [left] = tmp_path.iterdir()
+    assert left.name.startswith(".a.")
+    foreign = tmp_path / ".a.b-1-c.txt"  # not a name of ours
+    elsewhere = left.with_name(re.sub(r"\.[0-9a-f]{8}-", ".00000000-", left.name))
+    mine = temporary_beside(out)  # of a process that is alive
+    for file in (foreign, elsewhere, mine):
+        file.touch()
+    with atomic_write(out) as temporary:
+        temporary.write_text("whole")
+    assert set(tmp_path.iterdir()) == {out, foreign, elsewhere, mine}

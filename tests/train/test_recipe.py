@@ -83,7 +83,7 @@ def test_what_a_mapping_leaves_open_is_as_in_the_default_of_its_field() -> None:
         ("preset: huge", "'huge' is not a preset; known: small, large"),
         ("preset: 3", "'3' is not a preset"),
         ("- steps", "is not a mapping"),
-        ("steps: [", "is not YAML"),
+        ("steps: [", "is not valid YAML"),
     ],
 )
 def test_mistakes_name_file_and_field_in_one_line(tmp_path: Path, text: str, message: str) -> None:

@@ -75,8 +75,8 @@ def test_bad_words(spec: str | list, message: str) -> None:
     [
         ("a.txt", "", "is empty; write one class name per line"),
         ("a.txt", "road, street\ncar\n", "the line 'road, street' has a comma"),
-        ("a.json", "[", "not valid JSON: .* in line 1; correct that line"),
-        ("a.yaml", "a: [\nb: }", "not valid YAML in line 2; correct that line"),
+        ("a.json", "[", "not valid JSON: .* in line 1; copy the file again"),
+        ("a.yaml", "a: [\nb: }", "not valid YAML in line 2: .*; correct that line"),
         ("a.json", "3", "holds int; expected a list"),
     ],
 )

@@ -21,6 +21,7 @@ import numpy as np
 from segtune.backbones.hub import DEFAULT_MODEL
 from segtune.cli.loading import file_size, first
 from segtune.cli.scoring import (
+    base_dataset,
     base_retention,
     print_retention,
     print_scores,
@@ -39,11 +40,14 @@ from segtune.predict.segmenter import Segmenter, load
 from segtune.prompts import Prompts
 from segtune.storage.files import atomic_write
 from segtune.storage.images import write_image
+from segtune.storage.locks import locked
+from segtune.storage.outputs import begins, check_folder
 from segtune.systems import default_system
 from segtune.viz.panels import draw_comparison
 
 WORLD, BASE, SHOTS = "synthetic:jargon", "synthetic:base", 16
 PROMPTS, METRICS, REPORT = "jargon.safetensors", "metrics.json", "report.html"
+FILES = (PROMPTS, METRICS, REPORT, "images", "overlays")
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,17 @@ QUICK = Size(steps=60, images=8, base_images=4, examples=3)
 def run(options: Namespace) -> int:
     """Tells the story and leaves a report, pictures, prompts and numbers in `--out`."""
     out: Path = options.out
+    check_folder(out, writes=FILES, is_ours=is_demo, force=options.force)
+    with locked(out):
+        return _tell(options, out)
+
+
+def is_demo(folder: Path) -> bool:
+    """Whether a demo was told in a folder."""
+    return begins(b'{\n  "data": "synthetic:jargon"')(folder / METRICS)
+
+
+def _tell(options: Namespace, out: Path) -> int:
     size = QUICK if options.quick else Size()
     began = time.perf_counter()
     model = load(options.model or DEFAULT_MODEL)
@@ -78,7 +93,7 @@ def run(options: Namespace) -> int:
     fitted = ReportRow("fitted", evaluate(model, scenes, prompts=prompts, examples=ids))
 
     print(f"3/4  what that costs on the words that the model knew, {BASE}")
-    retention = base_retention(model, prompts, data=BASE, images=size.base_images)
+    retention = base_retention(model, prompts, base_dataset(BASE, images=size.base_images))
 
     print("4/4  report\n")
     metrics = _metrics(zero_shot, fitted, retention, size)

@@ -16,16 +16,17 @@ from segtune.cli.loading import (
     print_survey,
     resolution_of,
 )
-from segtune.cli.scoring import base_retention, print_retention, print_scores
+from segtune.cli.scoring import base_dataset, base_retention, print_retention, print_scores
 from segtune.data.formats import read_vocabulary
 from segtune.data.protocols import layout_for, open_for, with_protocol
 from segtune.errors import SegtuneError
 from segtune.eval.judges import JUDGES
-from segtune.eval.reports.html import write_html
-from segtune.eval.reports.report import Report, ReportRow, write_csv, write_json
+from segtune.eval.reports.html import GENERATOR, write_html
+from segtune.eval.reports.report import FORMAT, Report, ReportRow, write_csv, write_json
 from segtune.eval.result import EvaluationResult
 from segtune.eval.run import evaluate
 from segtune.prompts import Prompts
+from segtune.storage.outputs import Output, begins, check_outputs
 from segtune.types import Dataset
 from segtune.vocabulary.builtin import NameStyle
 from segtune.vocabulary.protocols import Protocol, find_protocol
@@ -52,12 +53,16 @@ def run(options: Namespace) -> int:
         raise SegtuneError(
             f"--min-score is about segments; add --task {', '.join(names)} or {last}"
         )
+    check_outputs(_outputs(options), force=options.force, inputs=_inputs(options))
     prompts = open_prompts(options)
     protocol = None if options.protocol is None else find_protocol(options.protocol)
     dataset = _dataset(options, protocol)
     scoring = _scoring(options, protocol, dataset)
     dataset = first(dataset, options.limit)
     print_survey(dataset)
+    base = None
+    if prompts is not None and options.retention:
+        base = base_dataset(options.retention_data, images=options.retention)
     model = open_model(options, prompts)
     resolution = resolution_of(options, model, prompts)
     system = open_system(options, model, prompts, protocol)
@@ -88,10 +93,9 @@ def run(options: Namespace) -> int:
         rows.append(ReportRow(_row_name(prompts), fitted))
     print_scores(rows, title=_title(rows[-1].result))
     retention = None
-    if prompts is not None and options.retention:
-        data, images = options.retention_data, options.retention
-        retention = base_retention(model, prompts, data=data, images=images)
-        print_retention(retention, data=data, images=images)
+    if prompts is not None and base is not None:
+        retention = base_retention(model, prompts, base)
+        print_retention(retention, data=options.retention_data, images=options.retention)
     report = Report(
         rows,
         retention=retention,
@@ -100,6 +104,25 @@ def run(options: Namespace) -> int:
     )
     _write(report, options)
     return 0
+
+
+def _outputs(options: Namespace) -> list[Output]:
+    """Returns the reports asked for."""
+    marks = {
+        "--json": (options.json, begins(f'{{\n "format": "{FORMAT}"'.encode())),
+        "--csv": (options.csv, begins(b"class,group,kind")),
+        "--html": (options.html, begins(b"<!doctype html>", within=GENERATOR.encode())),
+    }
+    return [
+        Output(path, is_ours, option)
+        for option, (path, is_ours) in marks.items()
+        if path is not None
+    ]
+
+
+def _inputs(options: Namespace) -> tuple[str | Path | None, ...]:
+    """Returns the options that may name files to read."""
+    return (options.data, options.prompts, options.model, options.names, options.vocab)
 
 
 def _dataset(options: Namespace, protocol: Protocol | None) -> Dataset:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from argparse import Namespace
 from dataclasses import replace
@@ -13,12 +12,14 @@ from segtune.backbones import MODELS
 from segtune.backbones.cards import CARDS
 from segtune.cli.loading import file_size, open_labelled, open_model, print_survey
 from segtune.cli.options.commands import RETENTION_IMAGES
-from segtune.cli.scoring import base_retention, print_retention, retention_values
+from segtune.cli.scoring import base_dataset, base_retention, print_retention, retention_values
 from segtune.errors import SegtuneError
 from segtune.fewshot.config import FitConfig, default_config
-from segtune.fewshot.fit import fit
+from segtune.fewshot.fit import files_of_fit, fit
 from segtune.predict.segmenter import Segmenter
 from segtune.prompts import Prompts
+from segtune.storage.locks import locked
+from segtune.storage.outputs import Output, begins, check_outputs
 from segtune.storage.registry import resolve
 from segtune.systems import SYSTEMS, default_system
 from segtune.train.checkpoints import read_state
@@ -34,18 +35,39 @@ LARGE_DROP = 0.01
 def run(options: Namespace) -> int:
     """Fits prompts, measures what they cost elsewhere, and writes the prompt file."""
     out: Path = options.out
-    _check_out(out, force=options.force)
+    _check_out(out, options)
+    with locked(out):
+        return _fit(options, out)
+
+
+def _fit(options: Namespace, out: Path) -> int:
     dataset = open_labelled(options, prefer=("train",))
     print_survey(dataset)
     shots = _shots(options, dataset)
     model = open_model(options)
     system = options.system or default_system(model.backbone.kind)
-    checkpoint = out.with_name(f"{out.name}.checkpoint")
-    if checkpoint.is_file() and not has_diverged(out.with_name(f"{out.name}.log.jsonl")):
+    num_base = _retention_images(options, model)
+    base = base_dataset(options.retention_data, images=num_base) if num_base else None
+    files = files_of_fit(out)
+    checkpoint = files.checkpoint
+    if checkpoint.is_file() and not has_diverged(files.log):
         print(f"going on from step {read_state(checkpoint)['step']} of {checkpoint}")
     settings = _options_of(system, options)
     began = time.perf_counter()
-    prompts = fit(
+
+    def with_retention(prompts: Prompts) -> Prompts:
+        print_learned(prompts, dataset, seconds=time.perf_counter() - began)
+        if base is None:
+            return prompts
+        data = options.retention_data
+        retention = base_retention(model, prompts, base)
+        print_retention(retention, data=data, images=num_base)
+        if retention.drop > LARGE_DROP:
+            print(_how_to_lose_less(retention.drop, prompts))
+        values = retention_values(retention, data=data, images=num_base)
+        return replace(prompts, metrics={**prompts.metrics, "retention": values})
+
+    fit(
         model,
         dataset,
         system=system,
@@ -55,8 +77,14 @@ def run(options: Namespace) -> int:
         seed=options.seed,
         config=config_of(options, system, settings.get("task", SYSTEMS[system].tasks[0])),
         out=out,
+        finish=with_retention,
     )
-    seconds = time.perf_counter() - began
+    print(f"wrote {out} ({file_size(out)}); losses are in {out.name}.log.jsonl")
+    return 0
+
+
+def print_learned(prompts: Prompts, dataset: Dataset, *, seconds: float) -> None:
+    """Prints how much was learned from what, and what the trials and the system say about it."""
     images = prompts.training["images"]
     num_images = images if isinstance(images, int) else len(images)
     print(
@@ -64,20 +92,9 @@ def run(options: Namespace) -> int:
         f"({dataset.split}) in {seconds:.0f} s"
     )
     print_trials(prompts.training["trials"])
-    note = SYSTEMS[system].note_on_fit
+    note = SYSTEMS[prompts.system].note_on_fit
     if note and (text := resolve(note)(prompts)):
         print(text)
-    num_base = _retention_images(options, model)
-    if num_base:
-        data = options.retention_data
-        retention = base_retention(model, prompts, data=data, images=num_base)
-        print_retention(retention, data=data, images=num_base)
-        if retention.drop > LARGE_DROP:
-            print(_how_to_lose_less(retention.drop, prompts))
-        values = retention_values(retention, data=data, images=num_base)
-        replace(prompts, metrics={**prompts.metrics, "retention": values}).save(out)
-    print(f"wrote {out} ({file_size(out)}); losses are in {out.name}.log.jsonl")
-    return 0
 
 
 def config_of(options: Namespace, system: str, task: Task = "semantic") -> FitConfig:
@@ -145,15 +162,16 @@ def _options_of(system: str, options: Namespace) -> dict[str, Any]:
     return given if len(spec.tasks) == 1 else given | {"task": options.task}
 
 
-def _check_out(out: Path, *, force: bool) -> None:
+def _check_out(out: Path, options: Namespace) -> None:
     """Raises where the prompt file could not be written at the end."""
-    if out.is_dir():
-        raise SegtuneError(f"{out} is a folder; give a file name such as {out}/my.safetensors")
-    if out.exists() and not force:
-        raise SegtuneError(f"{out} exists; add --force to replace it, or choose another --out")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    if not os.access(out.parent, os.W_OK):
-        raise SegtuneError(f"cannot write into {out.parent}; choose another --out")
+    files = files_of_fit(out)
+    outputs = [
+        Output(out),
+        Output(files.checkpoint, begins(b"PK")),
+        Output(files.log, begins(b'{"step": ')),
+    ]
+    inputs = (options.data, options.model, options.templates, options.vocab)
+    check_outputs(outputs, force=options.force, inputs=inputs)
 
 
 def _shots(options: Namespace, dataset: Dataset) -> int | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segtune.data.folders import find_files
+from segtune.errors import printable
 from segtune.storage.image_kinds import is_picture, why_not
 
 logger = logging.getLogger(__name__)
@@ -29,8 +30,8 @@ class ImageFile:
 def find_images(words: Iterable[str]) -> tuple[list[ImageFile], list[str]]:
     """Returns the images that files, folders and globs name, each once, and what was not found.
 
-    A folder means the images directly in it. Names are file stems, numbered where they repeat. What
-    else is in a folder is told in the log.
+    A folder means the images directly in it. Names are file stems without control characters,
+    numbered where they repeat. What else is in a folder is told in the log.
 
     Returns:
         The images in the order given, and one sentence per word that names none, and per picture
@@ -89,10 +90,11 @@ def _named(paths: Iterable[Path]) -> list[ImageFile]:
     taken: set[str] = set()
     images = []
     for path in paths:
-        name, number = path.stem, 1
+        stem, number = printable(path.stem) or "image", 1
+        name = stem
         while name in taken:
             number += 1
-            name = f"{path.stem}-{number}"
+            name = f"{stem}-{number}"
         taken.add(name)
         images.append(ImageFile(name, path))
     return images

@@ -12,12 +12,15 @@ import logging
 import os
 import shlex
 import sys
+import traceback
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import NoReturn
 
 from segtune.cli.commands import COMMANDS
-from segtune.errors import SegtuneError
+from segtune.errors import SegtuneError, one_line
 
 WHEN_INTERRUPTED = {
     "fit": "type the same command again to go on from its last checkpoint",
@@ -26,8 +29,11 @@ WHEN_INTERRUPTED = {
 }
 """What to do after Ctrl-C; other commands are started again."""
 
-FAILED, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
-"""Exit statuses besides 0 and those of commands; the last two as shells give them for signals."""
+FAILED, BUG, INTERRUPTED, PIPE_CLOSED = 2, 70, 130, 141
+"""Exit statuses besides 0 and those of commands: a mistake of the user, one of segtune (EX_SOFTWARE
+of sysexits.h), and the last two as shells give them for signals."""
+
+DEBUG = "--debug"
 
 
 class Parser(argparse.ArgumentParser):
@@ -45,6 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: words after `segtune`; those of the process where None.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # names of files need not be text
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = _run(words)
         sys.stdout.flush()
@@ -53,12 +62,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
     except (SegtuneError, OSError) as error:
-        print(f"segtune: {_one_line(error)}", file=sys.stderr)
+        _say(_message(error))
+        return FAILED
+    except MemoryError:
+        _say(OUT_OF_MEMORY)
         return FAILED
     except KeyboardInterrupt:
         way_on = WHEN_INTERRUPTED.get("".join(words[:1]), "type the same command to start again")
-        print(f"segtune: interrupted; {way_on}", file=sys.stderr)
+        _say(f"interrupted; {way_on}")
         return INTERRUPTED
+    except Exception as error:
+        if _is_out_of_memory(error):
+            _say(OUT_OF_MEMORY)
+            return FAILED
+        if DEBUG in words:
+            traceback.print_exc()
+        _say(_bug(error, advice=None if DEBUG in words else f"add {DEBUG} for the trace"))
+        return BUG
 
 
 def _run(words: list[str]) -> int:
@@ -82,7 +102,10 @@ def _run(words: list[str]) -> int:
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("segtune").setLevel(logging.INFO)
     logging.getLogger("transformers").setLevel(logging.ERROR)
-    return command.run(options)
+    with warnings.catch_warnings():
+        if not options.debug:
+            warnings.simplefilter("ignore")  # they are for programmers
+        return command.run(options)
 
 
 def parser_of(name: str) -> Parser:
@@ -97,6 +120,7 @@ def parser_of(name: str) -> Parser:
         allow_abbrev=False,
     )
     command.add_options(parser)
+    parser.add_argument(DEBUG, action="store_true", help="show warnings, and the trace of a bug")
     return parser
 
 
@@ -118,10 +142,34 @@ def overview() -> str:
     )
 
 
-def _one_line(error: Exception) -> str:
+def _say(message: str) -> None:
+    print(one_line(f"segtune: {message}"), file=sys.stderr)
+
+
+def _message(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return " ".join(str(error).split("\n")) or type(error).__name__
+    return str(error) or type(error).__name__
+
+
+OUT_OF_MEMORY = "out of memory; use a smaller --size or --crop, or smaller images"
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether torch could not get memory; on a CPU it has no class of its own for that."""
+    return "OutOfMemory" in type(error).__name__ or (
+        isinstance(error, RuntimeError) and "t allocate memory" in str(error)
+    )
+
+
+def _bug(error: Exception, *, advice: str | None) -> str:
+    """Returns what to say of an error that is no user's: what, and where in the package."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if "segtune" in Path(frame.filename).parts]
+    place = f" at {Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else ""
+    what = f"{type(error).__name__}: {one_line(str(error), longest=120)}"
+    report = "; ".join(filter(None, (advice, "report it with the command")))
+    return f"this is a bug of segtune{place}: {what}; {report}"
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from argparse import Namespace
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -22,9 +21,9 @@ from segtune.cli.tables import percent, print_table
 from segtune.data.captioned import NO_CLASSES, Captioned, captions_by_id
 from segtune.data.formats import open_dataset, read_vocabulary
 from segtune.data.left_out import left_out_of, sentences
-from segtune.data.pairs import Pair
+from segtune.data.pairs import Pair, check_format, format_of
 from segtune.data.samples import IndexedDataset
-from segtune.engine.log import MiningLog
+from segtune.engine.log import MiningLog, is_log
 from segtune.engine.masks import GROUND_TRUTH, LabelMasks, MaskSource, ProposedMasks
 from segtune.engine.match import Filters
 from segtune.engine.mine import MineConfig, finish, log_path, mine
@@ -34,6 +33,8 @@ from segtune.errors import SegtuneError
 from segtune.ops.regions.recipes import OVSEG, RegionConfig
 from segtune.storage.files import atomic_write, cache_dir
 from segtune.storage.images import write_image
+from segtune.storage.locks import locked
+from segtune.storage.outputs import Output, begins, check_outputs
 from segtune.types import Dataset, Sample
 from segtune.viz.pairs import draw_pairs
 from segtune.vocabulary.nouns.base import NounExtractor
@@ -49,7 +50,13 @@ SHOWN_PAIRS, SHOWN_NOUNS = 24, 10
 def run(options: Namespace) -> int:
     """Mines the pairs of a dataset and writes them, their statistics and a contact sheet."""
     out: Path = options.out
-    _check_out(out, force=options.force)
+    check_format(options.format or format_of(out))
+    _check_out(out, options)
+    with locked(out):
+        return _mine(options, out)
+
+
+def _mine(options: Namespace, out: Path) -> int:
     dataset = _open_data(options)
     extractor = _extractor(options, dataset)
     regions = replace(OVSEG, style=options.regions)
@@ -190,15 +197,24 @@ def _config(options: Namespace) -> MineConfig:
     )
 
 
-def _check_out(out: Path, *, force: bool) -> None:
-    """Raises where the file could not be written at the end; an unfinished run goes on."""
-    if out.is_dir():
-        raise SegtuneError(f"{out} is a folder; give a file name such as {out}/pairs.jsonl")
-    if out.exists() and not force and not log_path(out).exists():
-        raise SegtuneError(f"{out} exists; add --force to replace it, or choose another --out")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    if not os.access(out.parent, os.W_OK):
-        raise SegtuneError(f"cannot write into {out.parent}; choose another --out")
+def _check_out(out: Path, options: Namespace) -> None:
+    """Raises where a file could not be written at the end; an unfinished run goes on."""
+    statistics, sheet = beside(out)
+    is_mined = begins(b'{\n "command": "segtune mine')
+    is_going_on = is_log(log_path(out))
+    outputs = [
+        Output(out, lambda path: is_going_on),
+        Output(statistics, is_mined),
+        Output(sheet, lambda path: is_mined(statistics) or is_going_on),
+        Output(log_path(out), is_log),
+    ]
+    inputs = (options.data, options.caption_file, options.masks, options.model, options.lexicon)
+    check_outputs(outputs, force=options.force, inputs=inputs)
+
+
+def beside(out: Path) -> tuple[Path, Path]:
+    """Returns the paths of the statistics and of the contact sheet, OUT.stats.json and OUT.png."""
+    return out.with_suffix(".stats.json"), out.with_suffix(".png")
 
 
 def _print(statistics: MineStatistics, options: Namespace, dataset: Dataset) -> None:
@@ -235,13 +251,14 @@ def _write_beside(
     options: Namespace,
 ) -> list[Path]:
     """Writes OUT.stats.json and OUT.png beside the pairs."""
-    files = [out.with_suffix(".stats.json")]
+    statistics_path, sheet = beside(out)
+    files = [statistics_path]
     content = {"command": options.command, "settings": log.settings, **statistics.values()}
     with atomic_write(files[0]) as temporary:
         temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
     if statistics.pairs:
-        files.append(out.with_suffix(".png"))
-        write_image(files[1], draw_pairs(list(_shown(log, statistics.pairs, dataset))))
+        files.append(sheet)
+        write_image(sheet, draw_pairs(list(_shown(log, statistics.pairs, dataset))))
     return files
 
 

@@ -16,12 +16,24 @@ from segtune.eval.run import evaluate
 from segtune.eval.semantic import SemanticScores
 from segtune.predict.segmenter import Segmenter
 from segtune.prompts import Prompts
+from segtune.types import Dataset
 
 CLASSES_SHOWN = 5
 
 
+def base_dataset(data: str, *, images: int) -> Dataset:
+    """Returns what retention is measured on.
+
+    Args:
+        data: what `open_dataset` reads; its split "val" where there is one.
+        images: how many of its first images.
+    """
+    split = preferred_split(data, ("val", "test"))
+    return first(open_dataset(data, split=split), images)
+
+
 def base_retention(
-    model: Segmenter, prompts: Prompts, *, data: str, images: int, progress: bool = True
+    model: Segmenter, prompts: Prompts, dataset: Dataset, *, progress: bool = True
 ) -> Retention:
     """Returns the scores of the frozen model and of the prompts on a vocabulary it already knew.
 
@@ -29,11 +41,8 @@ def base_retention(
     tags mean something else in this vocabulary.
 
     Args:
-        data: what `open_dataset` reads; its split "val" where there is one.
-        images: how many of its first images.
+        dataset: see `base_dataset`.
     """
-    split = preferred_split(data, ("val", "test"))
-    dataset = first(open_dataset(data, split=split), images)
     before, after = (
         evaluate(
             model,

@@ -6,6 +6,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from segtune.cli.images import ImageFile, find_images
 from segtune.cli.loading import open_model, open_prompts, open_system, resolution_of
@@ -18,11 +19,14 @@ from segtune.data.formats import read_vocabulary
 from segtune.data.masks.source import MaskSource
 from segtune.errors import DataError, SegtuneError
 from segtune.export.folder import ResultFolder
+from segtune.export.sinks import SINKS
 from segtune.predict.clicks import check_inside, read_boxes, read_clicks
 from segtune.predict.look import UNNAMED
 from segtune.predict.naming import DEFAULT_CLIP
 from segtune.prompts import Prompts
 from segtune.storage.images import image_size
+from segtune.storage.locks import locked
+from segtune.storage.outputs import begins, check_folder
 from segtune.types import Segmentation, Vocabulary
 from segtune.vocabulary.entries import comma_list
 
@@ -53,6 +57,7 @@ def run(options: Namespace) -> int:
         pointing, images = _checked(pointing, images)
     if options.masks is not None and options.model is None and prompts is None:
         options.model = DEFAULT_CLIP
+    _check_out(options, images, formats)
     model = open_model(options, prompts)
     resolution = resolution_of(options, model, prompts)
     job = Job(
@@ -70,13 +75,16 @@ def run(options: Namespace) -> int:
     )
     for problem in problems:
         job.fail(problem)
-    with ResultFolder(
-        options.out,
-        vocabulary or UNNAMED,
-        formats=formats,
-        images=image_refs(images),
-        things_only=finds_masks,
-    ) as folder:
+    with (
+        locked(options.out),
+        ResultFolder(
+            options.out,
+            vocabulary or UNNAMED,
+            formats=formats,
+            images=image_refs(images),
+            things_only=finds_masks,
+        ) as folder,
+    ):
         for answer in job.answers(images):
             folder.add(answer.name, answer.pixels, answer.result)
     if job.masks is not None and job.num_images == 1 and job.last is not None:
@@ -90,6 +98,26 @@ def run(options: Namespace) -> int:
         print(f"segtune: {job.num_failed} of {total} inputs could not be read", file=sys.stderr)
         return SOME_FAILED
     return 0
+
+
+def _check_out(options: Namespace, images: Sequence[ImageFile], formats: Sequence[str]) -> None:
+    """Raises where results could not be written, or something else would be lost."""
+    places = [SINKS.find(name).files for name in formats]
+    files = [place.replace("{name}", image.name) for image in images for place in places]
+    read = [image.path for image in images]
+    read += [path for path in (options.prompts, options.masks) if path is not None]
+    check_folder(
+        options.out,
+        writes=["vocabulary.json", *dict.fromkeys(files)],
+        is_ours=is_result_folder,
+        force=options.force,
+        inputs=read,
+    )
+
+
+def is_result_folder(folder: Path) -> bool:
+    """Whether results were written into a folder: its vocabulary.json is as they have it."""
+    return begins(b'{\n "name": ', within=b'\n "classes": ')(folder / "vocabulary.json")
 
 
 def _pointing(options: Namespace) -> Pointing | None:

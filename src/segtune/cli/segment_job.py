@@ -14,7 +14,7 @@ from segtune.cli.options.clicks import Pointing
 from segtune.cli.tables import percent
 from segtune.data.masks.source import MaskSource
 from segtune.data.masks_in import without_empty
-from segtune.errors import DataError, SegtuneError
+from segtune.errors import DataError, SegtuneError, one_line
 from segtune.predict.agreement import labels_equal
 from segtune.predict.look import painted
 from segtune.predict.segmenter import Segmenter
@@ -168,4 +168,4 @@ class Job:
     def fail(self, problem: str) -> None:
         """Reports one image that is left out."""
         self.num_failed += 1
-        tqdm.write(f"segtune: {problem}", file=sys.stderr)
+        tqdm.write(one_line(f"segtune: {problem}"), file=sys.stderr)

@@ -7,11 +7,18 @@ import re
 import sys
 from collections.abc import Sequence
 
+from segtune.errors import printable
+
 _NUMBER = re.compile(r"[-+]?[\d.,]*( ?%)?")
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> None:
-    """Prints a table; columns of numbers are aligned to the right."""
+    """Prints a table; columns of numbers are aligned to the right.
+
+    Control characters in words are left out.
+    """
+    columns, title = [printable(name) for name in columns], printable(title)
+    rows = [[printable(cell) for cell in row] for row in rows]
     is_number = [all(_NUMBER.fullmatch(row[c]) for row in rows) for c in range(len(columns))]
     if sys.stdout.isatty():
         _print_rich(columns, rows, is_number, title)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
+from contextlib import nullcontext
 from pathlib import Path
-
-import yaml
 
 from segtune.cli.tables import percent, print_table
 from segtune.errors import SegtuneError
+from segtune.storage.locks import locked
+from segtune.storage.outputs import check_folder
 from segtune.storage.registry import resolve
 from segtune.train.outcome import Outcome
+from segtune.train.recipe import read_yaml
+from segtune.train.run_files import is_run
 from segtune.trainers import trainer_of
 
 
@@ -18,9 +22,11 @@ def run(options: Namespace) -> int:
     """Trains by the recipe and prints where the results are."""
     out: Path = options.out or Path("runs") / options.recipe.stem
     train_recipe = resolve(trainer_of(system_of(options.recipe)).run)
-    outcome: Outcome = train_recipe(
-        options.recipe, dict(options.settings), out=out, resume=options.resume
-    )
+    check_out(out)
+    with locked(out) if _is_main_process() else nullcontext():
+        outcome: Outcome = train_recipe(
+            options.recipe, dict(options.settings), out=out, resume=options.resume
+        )
     if outcome.scores:
         names = list(next(iter(outcome.scores.values())))
         rows = [
@@ -32,19 +38,30 @@ def run(options: Namespace) -> int:
     return 0
 
 
+def check_out(out: Path) -> None:
+    """Raises where a run could not, or must not, write its files.
+
+    Raises:
+        SegtuneError: `out` is a file, cannot be written into, or holds something else than a run.
+    """
+    check_folder(out, writes=(), is_ours=is_run, force=False)
+    if out.is_dir() and not is_run(out) and (others := sorted(os.listdir(out))):
+        raise SegtuneError(f"{out} holds other files, such as {others[0]}; choose another --out")
+
+
+def _is_main_process() -> bool:
+    """Whether this process writes the files, where `accelerate launch` has started several."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def system_of(recipe: Path) -> str:
     """Returns the `system` of a recipe file.
 
     Raises:
         FileNotFoundError, SegtuneError: no file, or no recipe.
     """
-    if not recipe.is_file():
-        raise FileNotFoundError(f"no recipe at {recipe}; recipes are YAML files under recipes/")
-    try:
-        values = yaml.safe_load(recipe.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SegtuneError(f"{recipe} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict) or not isinstance(values.get("system"), str):
+    values = read_yaml(recipe, example="recipes/rpn/base.yaml")
+    if not isinstance(values.get("system"), str):
         raise SegtuneError(f"{recipe} has no `system:`; write for example `system: rpn` into it")
     system: str = values["system"]
     return system

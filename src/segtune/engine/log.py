@@ -38,6 +38,19 @@ class Entry:
     verdicts: tuple[Verdict | None, ...] | None
 
 
+def is_log(path: Path, first: str = "data") -> bool:
+    """Whether a file is a log of mining, or the beginning of one.
+
+    Args:
+        first: name of the first of its settings.
+    """
+    if not path.is_file():
+        return False
+    beginning = json.dumps({first: 0})[:-2].encode()
+    with path.open("rb") as file:
+        return beginning.startswith(file.read(len(beginning)))
+
+
 class MiningLog:
     """The log of one run.
 
@@ -57,6 +70,8 @@ class MiningLog:
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not is_log(path, next(iter(settings))):
+            raise SegtuneError(f"{path} is no log of mining; move it away")
         repair_tail(path)
         first = next(read_lines(path), None)
         written = json.loads(json.dumps(settings))  # tuples become lists, as they will be read

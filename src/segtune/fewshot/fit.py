@@ -52,6 +52,8 @@ def fit(
     progress: bool = True,
     accelerator: Accelerator | None = None,
     on_step: Callable[[int, Callable[[], Prompts]], None] | None = None,
+    on_begin: Callable[[], None] | None = None,
+    finish: Callable[[Prompts], Prompts] | None = None,
 ) -> Prompts:
     """Learns prompts for a frozen model from labelled images and returns them.
 
@@ -71,6 +73,9 @@ def fit(
         accelerator: for several devices and mixed precision.
         on_step: called after every step with the number of finished steps and a function that
             returns the prompts as they are now.
+        on_begin: called before the first step where there is an `out`, when all is checked.
+        finish: from what was learned to what is written and returned, such as with scores; where it
+            is killed, the fit goes on with it.
 
     Raises:
         SegtuneError: the system learns nothing, or data and options do not fit together.
@@ -161,7 +166,7 @@ def fit(
         "config": asdict(config),
     }
     path = Path(out) if out is not None else None
-    files = _files(path, identity) if path is not None else None
+    files = files_of_fit(path, identity, on_begin=on_begin) if path is not None else None
     if trials is not None and trials.is_unfitted:
         config = replace(config, loop=replace(config.loop, steps=1))  # a step of rate zero
     optimise(
@@ -176,7 +181,7 @@ def fit(
         accelerator=accelerator,
         on_step=None if on_step is None else lambda done: on_step(done, prompts_now),
     )
-    prompts = prompts_now()
+    prompts = prompts_now() if finish is None else finish(prompts_now())
     if path is not None and (accelerator is None or accelerator.is_main_process):
         prompts.save(path)
         if files is not None:
@@ -184,10 +189,15 @@ def fit(
     return prompts
 
 
-def _files(path: Path, identity: Mapping[str, Any]) -> RunFiles:
+def files_of_fit(
+    path: Path,
+    identity: Mapping[str, Any] | None = None,
+    *,
+    on_begin: Callable[[], None] | None = None,
+) -> RunFiles:
     """Returns the checkpoint and the log beside a prompt file."""
     checkpoint, log = (path.with_name(path.name + end) for end in (".checkpoint", ".log.jsonl"))
-    return RunFiles(checkpoint, log, identity)
+    return RunFiles(checkpoint, log, identity or {}, on_begin=on_begin)
 
 
 def few_shot(dataset: Dataset, shots: int | None, *, by: str, seed: int) -> Dataset:

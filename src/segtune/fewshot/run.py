@@ -28,6 +28,7 @@ from segtune.storage.files import atomic_write
 from segtune.train.outcome import Outcome
 from segtune.train.processes import Precision, make_accelerator
 from segtune.train.recipe import RecipeKind, write_recipe
+from segtune.train.run_files import RECIPE
 from segtune.train.step_log import has_diverged
 from segtune.types import Dataset
 from segtune.vocabulary.protocols import find_protocol
@@ -118,13 +119,14 @@ def run_recipe(
         raise SegtuneError(f"{out} holds a started run; add --resume or choose another --out")
     accelerator = make_accelerator(recipe.precision)
     accelerator.wait_for_everyone()  # until all processes have looked into the folder
-    if accelerator.is_main_process:
-        out.mkdir(parents=True, exist_ok=True)
-        write_recipe(out / "recipe.yaml", KIND.values(recipe))
-        _write_json(out / "versions.json", versions())
     model = load(recipe.model, templates=recipe.templates, device=str(accelerator.device))
     train = _open(recipe, recipe.data, recipe.split)
     scored = _Scored(recipe, model, out)
+
+    def begin() -> None:
+        write_recipe(out / RECIPE, KIND.values(recipe))
+        _write_json(out / "versions.json", versions())
+
     prompts = fit(
         model,
         train,
@@ -136,6 +138,7 @@ def run_recipe(
         out=out / PROMPTS,
         progress=progress,
         accelerator=accelerator,
+        on_begin=begin,
         on_step=scored if recipe.evaluate.every and accelerator.is_main_process else None,
     )
     if not accelerator.is_main_process:

@@ -37,6 +37,8 @@ TYPES = {
     "null": "null",
 }
 """What msgspec calls the types of JSON, and what people do."""
+HALF = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
+"""What half of a character beyond 16 bits is written as; whole ones are two of them."""
 _EXPECTED = re.compile(r"Expected `(.+?)`, got `(.+?)`")
 _LACKING = re.compile(r"missing required field `(.+?)`")
 _PLACE = re.compile(r" - at `\$?\.?(.*)`$")
@@ -68,7 +70,7 @@ def decode_json(
         return msgspec.json.decode(content.removeprefix(BOM), type=kind)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         pass  # damaged, of another type, or with NaN: read slowly, to say which
-    return convert(_loads(content, where), kind, where=where, skipped=skipped)
+    return convert(plain_json(content, where=where), kind, where=where, skipped=skipped)
 
 
 def convert(value: Any, kind: type[T], *, where: str, skipped: list[str] | None = None) -> T:
@@ -172,15 +174,40 @@ def _list_fields(kind: Any) -> dict[str, Any]:
     return found
 
 
-def _loads(content: bytes, where: str) -> Any:
-    """Returns the plain data of JSON; NaN is allowed, as Python writes it."""
+def read_settings(path: Path) -> dict[str, Any]:
+    """Returns the object in a small JSON file, such as the config.json of a model.
+
+    Raises:
+        FileNotFoundError, DataError: no file, no JSON, or no object.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; check the path")
+    values = plain_json(path.read_bytes(), where=str(path))
+    if not isinstance(values, dict):
+        raise DataError(f"{path} holds no object in {{}}; copy the file again")
+    return values
+
+
+def plain_json(content: bytes, *, where: str) -> Any:
+    """Returns the plain data of JSON, as `json.loads` does; NaN is allowed, as Python writes it.
+
+    Raises:
+        DataError: it is no JSON, is nested without end, or has half a character or a number of
+            thousands of digits.
+    """
     try:
-        return json.loads(content)
+        values = json.loads(content.removeprefix(BOM))
+        if HALF.search(content):
+            json.dumps(values, ensure_ascii=False).encode()
+        return values
     except json.JSONDecodeError as error:
         raise DataError(
             f"{where} is not valid JSON: {error.msg} in line {error.lineno}; copy the file again"
         ) from None
     except RecursionError:
         raise DataError(f"{where} is not valid JSON: brackets in brackets without end") from None
-    except ValueError:
-        raise DataError(f"{where} is not valid JSON: not text; copy the file again") from None
+    except UnicodeEncodeError:
+        raise DataError(f"{where} is not valid JSON: it has half a character") from None
+    except ValueError as error:
+        reason = "a number of too many digits" if "digits" in str(error) else "not text"
+        raise DataError(f"{where} is not valid JSON: {reason}; copy the file again") from None

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from segtune.errors import WeightsError
+from segtune.storage.files import sweep, temporary_beside
 from segtune.storage.weights import read_saved
 
 FORMAT = 1
@@ -144,7 +145,8 @@ def write_atomically(path: Path, state: Mapping[str, Any]) -> None:
     If anything fails on the way, the temporary file is removed and the file at `path` is untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    sweep(path.parent)
+    temporary = temporary_beside(path)
     try:
         content = io.BytesIO()
         torch.save(dict(state), content)  # into a file it hides a full disk behind a RuntimeError

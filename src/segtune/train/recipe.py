@@ -7,18 +7,16 @@ Every kind of training says once what its recipes look like, as a `RecipeKind`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import yaml
-
 from segtune.errors import SegtuneError, unknown_name
 from segtune.storage.files import atomic_write
 from segtune.storage.typed import plain, typed
+from segtune.storage.yaml_files import load_yaml
 from segtune.train.names import renamed
 
 if TYPE_CHECKING:
@@ -102,12 +100,13 @@ def read_yaml(path: Path | str, *, example: str) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"no recipe at {path}; recipes are YAML files such as {example}")
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SegtuneError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise SegtuneError(f"{path} is not text; save it as UTF-8") from None
+    values = load_yaml(text, where=str(path))
     if values is None:
         return {}
-    if not isinstance(values, dict):
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise SegtuneError(f"{path} is not a mapping of settings")
     return values
 
@@ -143,17 +142,8 @@ def replaced(
 def write_recipe(path: Path, values: Mapping[str, Any]) -> None:
     """Writes resolved settings; versions go into a comment, so that the file stays a recipe."""
     versions = {name: version(name) for name in ("torch", "transformers", "numpy")}
+    import yaml
+
     text = yaml.safe_dump(plain(values), sort_keys=False)
     with atomic_write(path) as temporary:
         temporary.write_text(f"# resolved; versions: {versions}\n{text}", encoding="utf-8")
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads 1e-3 as a number, which YAML 1.1 takes for a word."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
-    list("-+.0123456789"),
-)

@@ -8,12 +8,13 @@ place: that is what its message asks for.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from segtune.errors import SegtuneError
+from segtune.storage.outputs import begins
 from segtune.train.checkpoints import Stateful, read_state, restore, save_checkpoint
 from segtune.train.names import current
 from segtune.train.processes import Processes
@@ -35,6 +36,7 @@ class RunFiles:
         free: names in `identity` that may differ.
         recipe: file that gets the identity as YAML; None writes none.
         anew: leave an older checkpoint out of account, and replace it.
+        on_begin: called by the main process before the first step, when all is checked.
     """
 
     checkpoint: Path
@@ -43,6 +45,7 @@ class RunFiles:
     free: frozenset[str] = frozenset()
     recipe: Path | None = None
     anew: bool = False
+    on_begin: Callable[[], None] | None = None
 
     @classmethod
     def in_folder(
@@ -85,6 +88,8 @@ class RunFiles:
             cut_log(self.log, start)
             if self.recipe is not None:
                 write_recipe(self.recipe, self.identity)
+            if self.on_begin is not None:
+                self.on_begin()
         return start
 
     def save(self, done: int, parts: Mapping[str, Stateful], processes: Processes) -> None:
@@ -106,6 +111,12 @@ class RunFiles:
                 "repeat the settings that wrote it, or delete it to start anew"
             )
         return state
+
+
+def is_run(folder: Path) -> bool:
+    """Whether there is a run in a folder, going on or finished."""
+    written = begins(b"# resolved; versions: ")
+    return written(folder / RECIPE) or (folder / CHECKPOINT).is_file()
 
 
 def identity_of(state: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,12 +20,13 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 from typing import Any, cast, get_args
 
 from segtune.errors import SegtuneError, unknown_name
 from segtune.storage.files import atomic_write
+from segtune.storage.json_files import plain_json
+from segtune.storage.yaml_files import load_yaml
 from segtune.types import Concept, Vocabulary
 from segtune.vocabulary.builtin import builtin, builtin_names
 from segtune.vocabulary.entries import comma_list, vocabulary_from, vocabulary_of
@@ -141,37 +142,9 @@ def read_text(path: Path, *, what: str) -> str:
 
 def parse_json(text: str, path: Path) -> object:
     """Returns the JSON document; `path` names it in the error message."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise SegtuneError(
-            f"{path} is not valid JSON: {error.msg} in line {error.lineno}; correct that line"
-        ) from None
+    return plain_json(text.encode("utf-8", "surrogatepass"), where=str(path))
 
 
 def parse_yaml(text: str, path: Path) -> object:
-    """Returns the YAML document; `path` names it in the error message.
-
-    All values are text, but for null: YAML takes the names no, on, 1e3 and 12:30 for others.
-    """
-    import yaml
-
-    try:
-        return yaml.load(text, Loader=_text_loader())
-    except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f" in line {where.line + 1}" if where else ""
-        raise SegtuneError(f"{path} is not valid YAML{line}; correct that line") from None
-
-
-@cache
-def _text_loader() -> Any:
-    """Returns the fast safe loader of YAML without its ideas of numbers, dates and truth."""
-    import yaml
-
-    base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    nothing_but_null = {
-        first: [pair for pair in pairs if pair[0] == "tag:yaml.org,2002:null"]
-        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-    return type("TextLoader", (base,), {"yaml_implicit_resolvers": nothing_but_null})
+    """Returns the YAML document, all values as text; `path` names it in the error message."""
+    return load_yaml(text, where=str(path), as_text=True)

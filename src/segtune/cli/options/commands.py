@@ -10,6 +10,7 @@ from pathlib import Path
 
 from segtune.cli.options.groups import (
     data_options,
+    force_option,
     min_score_option,
     model_options,
     prompts_option,
@@ -79,6 +80,7 @@ def segment(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("segmented"), metavar="DIR", help="default: segmented"
     )
+    force_option(parser)
     model_options(parser)
     prompts_option(parser)
     system_options(parser)
@@ -91,7 +93,7 @@ def fit(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FILE", help="prompt file to write"
     )
-    parser.add_argument("--force", action="store_true", help="replace an existing FILE")
+    force_option(parser)
     parser.add_argument(
         "--system",
         choices=[name for name, spec in SYSTEMS.items() if not spec.is_zero_shot],
@@ -166,6 +168,7 @@ def evaluate(parser: ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="all numbers and the protocol")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="one line per class")
     parser.add_argument("--html", type=Path, metavar="FILE", help="a page with pictures")
+    force_option(parser)
     parser.add_argument(
         "--retention",
         type=natural_int,
@@ -198,6 +201,7 @@ def demo(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("demo"), metavar="DIR", help="default: demo"
     )
+    force_option(parser)
     parser.add_argument("--quick", action="store_true", help="fewer steps and images")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
     parser.add_argument("--model", metavar="M", help="default: the bundled model")

@@ -26,6 +26,13 @@ def model_options(parser: ArgumentParser) -> None:
     )
 
 
+def force_option(parser: ArgumentParser) -> None:
+    """Adds `--force`."""
+    parser.add_argument(
+        "--force", action="store_true", help="replace files that exist and are not of such a run"
+    )
+
+
 def min_score_option(parser: ArgumentParser) -> None:
     """Adds `--min-score`."""
     parser.add_argument(

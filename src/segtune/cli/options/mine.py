@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from pathlib import Path
 
-from segtune.cli.options.groups import data_options, model_options, set_option
+from segtune.cli.options.groups import data_options, force_option, model_options, set_option
 from segtune.cli.options.values import count_or_all, positive_int, share
 
 
@@ -15,7 +15,7 @@ def mine(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FILE", help="file of pairs to write"
     )
-    parser.add_argument("--force", action="store_true", help="replace an existing FILE")
+    force_option(parser)
     parser.add_argument(
         "--format", choices=("jsonl", "parquet"), help="default: that of the ending of FILE"
     )

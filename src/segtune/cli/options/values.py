@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import re
 from typing import Any
 
+from segtune.errors import SegtuneError
 from segtune.export.sinks import SINKS
+from segtune.storage.yaml_files import load_yaml
 
 
 def setting(text: str) -> tuple[str, Any]:
@@ -16,17 +17,13 @@ def setting(text: str) -> tuple[str, Any]:
         >>> setting("lr=1e-3"), setting("layers=odd"), setting("train_grid=[8, 8]")
         (('lr', 0.001), ('layers', 'odd'), ('train_grid', [8, 8]))
     """
-    import yaml
-
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form key=value")
-    if re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value.strip()):
-        return key.strip(), float(value)  # YAML 1.1 takes 1e-3 for a word
     try:
-        return key.strip(), yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise argparse.ArgumentTypeError(f"the value of {text!r} is not valid YAML") from None
+        return key.strip(), load_yaml(value, where="the value")
+    except SegtuneError as error:
+        raise argparse.ArgumentTypeError(f"{text[:60]!r}: {error}") from None
 
 
 def formats(text: str) -> tuple[str, ...]:

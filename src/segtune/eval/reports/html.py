@@ -44,6 +44,9 @@ _FIELDS = {
 }
 """Fields of the protocol with their headings, in the order of the table."""
 
+GENERATOR = '<meta name="generator" content="segtune">'
+"""Tells reports from other pages."""
+
 
 def write_html(path: Path | str, report: Report) -> None:
     """Writes the report as a page that opens without a network."""
@@ -66,7 +69,7 @@ def render_html(report: Report) -> str:
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(report.title)}</title>\n<style>\n{style}</style>\n</head>\n"
+        f"{GENERATOR}\n<title>{escape(report.title)}</title>\n<style>\n{style}</style>\n</head>\n"
         f"<body>\n<main>\n{''.join(sections)}</main>\n</body>\n</html>\n"
     )
 
