@@ -15,7 +15,9 @@ import torch
 from segtune.data.shots import class_presence
 from segtune.data.synthetic.dataset import SyntheticDataset
 from segtune.errors import SegtuneError, WeightsError
-from segtune.fewshot.fit import FitConfig, default_config, few_shot, fit, make_stages
+from segtune.fewshot.config import FitConfig, default_config
+from segtune.fewshot.fit import fit
+from segtune.fewshot.plan import few_shot, make_stages
 from segtune.predict.segmenter import Segmenter
 from segtune.prompts import Prompts
 from segtune.systems import SYSTEMS as REGISTERED
