@@ -90,7 +90,7 @@ def spec_of_folder(path: Path) -> ModelSpec | None:
 
 def stated_type(path: Path) -> str:
     """Returns the `model_type` of the config.json in a folder."""
-    settings = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    settings = json.loads((path / "config.json").read_text(encoding="utf-8-sig"))
     return str(settings.get("model_type", "nameless"))
 
 

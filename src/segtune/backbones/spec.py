@@ -41,7 +41,7 @@ class FolderMark:
         if not self.entry:
             return True
         try:
-            value: Any = json.loads((folder / self.file).read_text(encoding="utf-8"))
+            value: Any = json.loads((folder / self.file).read_text(encoding="utf-8-sig"))
         except ValueError as error:
             raise WeightsError(f"{folder / self.file} is damaged: {error}") from None
         for name in self.entry.split("."):

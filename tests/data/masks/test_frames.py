@@ -82,6 +82,11 @@ def test_other_proportions_are_refused(stated):
         frame_of(Header((30, 40)), stated, what="ann.json")
 
 
+def test_exchanged_sides_are_named():
+    with pytest.raises(DataError, match="made on 30x40, but the image is 40x30, with both exchang"):
+        frame_of(Header((30, 40)), (40, 30), what="ann.json")
+
+
 def test_masks_of_runs_are_not_scaled():
     frame = frame_of(Header((60, 80)), (30, 40), what="a.jpg")
     with pytest.raises(ShapeError, match="is a mask of 40x30 on an image of 80x60"):

@@ -77,6 +77,16 @@ def test_a_result_list_goes_by_the_number_in_the_name(tmp_path):
         _counts(source, "13.jpg", only_image=False)
 
 
+def test_images_named_by_url(tmp_path):
+    content = _coco("x", "y")
+    for image, folder in zip(content["images"], ("train2017", "val2017"), strict=True):
+        del image["file_name"]
+        image["coco_url"] = f"http://images.cocodataset.org/{folder}/01.jpg"
+    source = _source(tmp_path, content)
+    assert _counts(source, "val2017/01.jpg") == [2]
+    assert _counts(source, "train2017/01.jpg") == [1]
+
+
 def test_resized_and_turned_photographs(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6

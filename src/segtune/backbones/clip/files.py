@@ -39,7 +39,8 @@ def load_clip(path: Path, *, tokenizer: str | Path | None = None) -> ClipVit:
     """
     if (path / "open_clip_config.json").is_file():
         return load_open_clip(path, tokenizer=tokenizer)
-    config = CLIPConfig.from_dict(json.loads((path / "config.json").read_text(encoding="utf-8")))
+    values = json.loads((path / "config.json").read_text(encoding="utf-8-sig"))
+    config = CLIPConfig.from_dict(values)
     file = path / "model.safetensors"
     if not file.is_file():
         file = path / "pytorch_model.bin"
@@ -55,7 +56,7 @@ def load_clip(path: Path, *, tokenizer: str | Path | None = None) -> ClipVit:
 
 def load_open_clip(path: Path, *, tokenizer: str | Path | None = None) -> ClipVit:
     """Returns the CLIP of an OpenCLIP export: a folder with open_clip_config.json."""
-    settings = json.loads((path / "open_clip_config.json").read_text())
+    settings = json.loads((path / "open_clip_config.json").read_text(encoding="utf-8-sig"))
     files = [path / "open_clip_model.safetensors", path / "open_clip_pytorch_model.bin"]
     file = next((file for file in files if file.is_file()), None)
     if file is None:

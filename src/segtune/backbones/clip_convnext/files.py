@@ -101,7 +101,7 @@ def _from_export(path: Path, tokenizer: Any | None) -> ClipConvNext:
     file = next((path / name for name in WEIGHTS if (path / name).is_file()), None)
     if file is None:
         raise WeightsError(f"{path} has no {WEIGHTS[0]}; an OpenCLIP export has it")
-    settings = json.loads((path / EXPORT).read_text(encoding="utf-8"))
+    settings = json.loads((path / EXPORT).read_text(encoding="utf-8-sig"))
     preprocess = settings.get("preprocess_cfg", {})
     return clip_convnext_from_official(
         read_state(file),
@@ -119,7 +119,7 @@ def _from_folder(path: Path, tokenizer: Any | None) -> ClipConvNext:
         raise WeightsError(
             f"{path} has no config.json; a model folder needs config.json and model.safetensors"
         )
-    settings = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    settings = json.loads((path / "config.json").read_text(encoding="utf-8-sig"))
     if settings.get("model_type") != MODEL_TYPE:
         kind = settings.get("model_type", "nameless")
         raise WeightsError(f"{path} is a {kind!r}, not a CLIP with a ConvNeXt")

@@ -118,7 +118,7 @@ def _from_folder(path: Path) -> dict[str, Tensor]:
             f"{path} has no config.json with model.safetensors; give a folder of a Swin or ResNet "
             "of transformers, or a .pth file"
         )
-    kind = json.loads(config.read_text(encoding="utf-8")).get("model_type", "nameless")
+    kind = json.loads(config.read_text(encoding="utf-8-sig")).get("model_type", "nameless")
     if kind not in TRANSFORMERS:
         expected = " or ".join(TRANSFORMERS)
         raise WeightsError(f"{path} is a {kind!r} model; an image encoder is a {expected}")

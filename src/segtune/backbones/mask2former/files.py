@@ -99,7 +99,7 @@ def load_mask2former(
         raise WeightsError(
             f"{path} has no config.json; a model folder needs config.json and model.safetensors"
         )
-    settings = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    settings = json.loads((path / "config.json").read_text(encoding="utf-8-sig"))
     state = read_state(path / "model.safetensors")
     if settings.get("model_type") == HF_TYPE:
         normalisation = stated_normalisation(path) or IMAGENET_BY_UNIT

@@ -12,7 +12,7 @@ def stated_normalisation(path: Path) -> Normalisation | None:
     """Returns mean and deviation of the images where the folder states both; else None."""
     for name in ("preprocessor_config.json", "processor_config.json"):
         if (path / name).is_file():
-            values = json.loads((path / name).read_text())
+            values = json.loads((path / name).read_text(encoding="utf-8-sig"))
             values = values.get("image_processor", values)
             if "image_mean" in values and "image_std" in values:
                 return Normalisation.of_unit(values["image_mean"], values["image_std"])

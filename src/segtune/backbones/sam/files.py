@@ -66,7 +66,7 @@ def sam_from_folder(path: Path, *, tokenizer: str | Path | None = None) -> Sam |
         raise WeightsError(
             f"{path} has no config.json; a SAM folder needs config.json and model.safetensors"
         )
-    kind = json.loads(file.read_text()).get("model_type", "nameless")
+    kind = json.loads(file.read_text(encoding="utf-8-sig")).get("model_type", "nameless")
     if kind not in CLASSES:
         raise WeightsError(
             f"{path} is a {kind!r} model; expected one of {', '.join(CLASSES)} in its config.json"

@@ -86,7 +86,7 @@ def load_seem(path: Path | str, *, tokenizer: str | Path | None = None) -> Seem:
         raise WeightsError(
             f"{path} has no config.json; a model folder needs config.json and model.safetensors"
         )
-    settings = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    settings = json.loads((path / "config.json").read_text(encoding="utf-8-sig"))
     if settings.get("model_type") != MODEL_TYPE:
         raise WeightsError(f"{path} is a {settings.get('model_type', 'nameless')!r}, not a SEEM")
     seem = Seem(

@@ -62,7 +62,7 @@ def load_two_stage(path: Path, *, tokenizer: str | Path | None = None) -> TwoSta
     Raises:
         WeightsError: a part is missing, or an entry is unknown.
     """
-    settings = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    settings = json.loads((path / "config.json").read_text(encoding="utf-8-sig"))
     if (extra := sorted(set(settings) - KEYS)) or not {"proposals", "clip"} <= set(settings):
         raise WeightsError(
             f"{path / 'config.json'} needs proposals and clip, and may have "

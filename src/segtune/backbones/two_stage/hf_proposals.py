@@ -97,7 +97,7 @@ def proposals_from_folder(path: Path, *, title: str) -> HfProposals:
     Args:
         title: what tables and files call it.
     """
-    kind = json.loads((path / "config.json").read_text(encoding="utf-8"))["model_type"]
+    kind = json.loads((path / "config.json").read_text(encoding="utf-8-sig"))["model_type"]
     model = read_pretrained(path, CLASSES[kind])
     stated = stated_normalisation(path)
     return HfProposals(model, name=title, normalisation=stated or IMAGENET_BY_UNIT)

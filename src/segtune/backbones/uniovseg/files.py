@@ -42,7 +42,7 @@ def load_uniovseg(path: Path | str, *, tokenizer: str | Path | None = None) -> U
         raise WeightsError(
             f"{path} has no config.json; a model folder needs config.json and model.safetensors"
         )
-    settings = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    settings = json.loads((path / "config.json").read_text(encoding="utf-8-sig"))
     if settings.get("model_type") != MODEL_TYPE:
         kind = settings.get("model_type", "nameless")
         raise WeightsError(f"{path} is a {kind!r}, not a Uni-OVSeg")

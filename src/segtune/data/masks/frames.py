@@ -100,9 +100,13 @@ def frame_of(header: Header, stated: tuple[float | None, float | None], *, what:
         if not header.is_sideways:
             break
     h, w = header.upright
+    hint = (
+        "which has other proportions; give the image that was labelled, or correct width and height"
+    )
+    if (width, height) == header.upright:
+        hint = "with both exchanged; exchange width and height in the label file"
     raise DataError(
-        f"{what}: the labels were made on {width:g}x{height:g}, but the image is {w}x{h}, which "
-        "has other proportions; give the image that was labelled, or correct width and height"
+        f"{what}: the labels were made on {width:g}x{height:g}, but the image is {w}x{h}, {hint}"
     )
 
 

@@ -44,9 +44,15 @@ class ImageEntry(msgspec.Struct):
     """One image of a COCO file."""
 
     id: int | float | str
-    file_name: str = ""
+    file_name: str | None = None
+    coco_url: str | None = None
     width: float | None = None
     height: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The file of the image; LVIS gives a URL that ends in folder and name."""
+        return self.file_name or "/".join((self.coco_url or "").split("/")[-2:])
 
 
 class JsonSource:
@@ -104,31 +110,40 @@ class JsonSource:
             return content.entries[found], content.images[found]
         if isinstance(content, list):
             return self._of_list(content, image, only_image), None
-        names = Names(content, where=self.path, images=self.images)
-        key = (
-            names.find(image)
-            if image is not None
-            else (min(content) if len(content) == 1 else None)
-        )
+        if image is None:
+            key = next(iter(content)) if len(content) == 1 else None
+        else:
+            key = self._names.find(image)
         if key is None:
-            raise self._unknown(names.known, image)
+            raise self._unknown(tuple(content), image)
         return content[key], None
+
+    @cached_property
+    def _names(self) -> Names:
+        """The images of a document that is an object by name."""
+        assert isinstance(self._content, dict)
+        return Names(self._content, where=self.path, images=self.images)
 
     def _of_list(self, entries: list[Any], image: Path | str | None, only_image: bool) -> list[Any]:
         """Returns those of a list without images: all, or those whose image id is the name."""
-        by_id: dict[str, list[Any]] = defaultdict(list)
-        for entry in entries:
-            by_id[id_text(entry.get("image_id") if isinstance(entry, Mapping) else None)].append(
-                entry
-            )
-        if len(by_id) <= 1 and only_image:
+        if len(self._by_id) <= 1 and only_image:
             return entries
         if image is not None:
             stem = Path(image).stem
-            wanted = {stem, Path(image).name, str(int(stem)) if stem.isdecimal() else stem}
-            if found := [name for name in by_id if name in wanted]:
-                return by_id[found[0]]
+            number = str(int(stem)) if stem.isdecimal() else stem
+            found = self._by_id.keys() & {stem, Path(image).name, number}
+            if len(found) == 1:
+                return self._by_id[found.pop()]
         raise nameless(self.path, image)
+
+    @cached_property
+    def _by_id(self) -> dict[str, list[Any]]:
+        """The entries of a document that is a list, by image id."""
+        assert isinstance(self._content, list)
+        by_id: dict[str, list[Any]] = defaultdict(list)
+        for entry in self._content:
+            by_id[id_text(entry.get("image_id"))].append(entry)
+        return by_id
 
     def _unknown(self, names: Sequence[str], image: Path | str | None) -> DataError:
         known = ", ".join(names[:3]) or "none"
@@ -160,13 +175,13 @@ class _Coco:
         self, images: list[Any], annotations: list[Any], path: Path, run: Sequence[Path | str]
     ) -> None:
         listed = convert(images, list[ImageEntry], where=f"{path}: images")
-        self.names = Names((entry.file_name for entry in listed), where=path, images=run)
-        self.images = {entry.file_name: entry for entry in listed}
+        self.names = Names((entry.name for entry in listed), where=path, images=run)
+        self.images = {entry.name: entry for entry in listed}
         name_of: dict[str, str] = {}
         for entry in listed:
             if id_text(entry.id) in name_of:
                 raise DataError(f"{path} has two images with the id {entry.id}; renumber one")
-            name_of[id_text(entry.id)] = entry.file_name
+            name_of[id_text(entry.id)] = entry.name
         self.entries: dict[str, list[Any]] = {name: [] for name in self.images}
         for number, annotation in enumerate(annotations):
             name = name_of.get(id_text(annotation.get("image_id")))

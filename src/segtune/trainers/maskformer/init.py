@@ -60,5 +60,5 @@ def _model_type(folder: Path) -> str | None:
     file = folder / "config.json"
     if not file.is_file():
         return None
-    kind: str | None = json.loads(file.read_text(encoding="utf-8")).get("model_type")
+    kind: str | None = json.loads(file.read_text(encoding="utf-8-sig")).get("model_type")
     return kind

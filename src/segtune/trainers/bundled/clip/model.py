@@ -125,7 +125,7 @@ def export_clip(model: CLIPModel, tokenizer: CLIPTokenizer, folder: Path) -> Non
     half.load_state_dict(model.state_dict())
     half.half().save_pretrained(temporary)
     (temporary / "model.safetensors").chmod(0o644)  # as the umask would have it
-    config = json.loads((temporary / "config.json").read_text())
+    config = json.loads((temporary / "config.json").read_text(encoding="utf-8-sig"))
     for part in (config, config["text_config"], config["vision_config"]):
         part["dtype"] = "float32"
     (temporary / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
