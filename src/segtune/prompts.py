@@ -85,8 +85,8 @@ class Prompts:
             WeightsError: it is damaged, has NaN or infinity in it, is no prompt file, or from a
                 newer segtune.
         """
-        from segtune.storage.state_dicts import check_finite
         from segtune.storage.weights import read_safetensors
+        from segtune.storage.weights.state_dicts import check_finite
 
         path = Path(path)
         if not path.is_file():

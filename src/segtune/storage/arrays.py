@@ -50,7 +50,7 @@ def read_npz(path: Path | str) -> dict[str, np.ndarray]:
         DataError: truncated, of Python objects, unpacks to far more than its length, or no such
             file.
     """
-    from segtune.storage.archives import Archive
+    from segtune.storage.weights.archives import Archive
 
     path = Path(path)
     path.open("rb").close()

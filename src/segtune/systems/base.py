@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from segtune.backbones.prompting import Looked
 from segtune.errors import WeightsError
 from segtune.ops.mask_targets import MaskTargets
-from segtune.storage.state_dicts import some
+from segtune.storage.weights.state_dicts import some
 from segtune.types import Features, Geometry, MaskPrediction, Vocabulary
 
 

@@ -27,8 +27,8 @@ from segtune.backbones.clip.model import ClipVit
 from segtune.backbones.reading.preprocessing import stated_normalisation
 from segtune.errors import WeightsError
 from segtune.ops.normalisation import CLIP, Normalisation
-from segtune.storage.state_dicts import matched, some
 from segtune.storage.weights import load_tokenizer, read_state
+from segtune.storage.weights.state_dicts import matched, some
 
 
 def load_clip(path: Path, *, tokenizer: str | Path | None = None) -> ClipVit:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import torch
 
 from segtune.errors import WeightsError
-from segtune.storage.state_dicts import some
+from segtune.storage.weights.state_dicts import some
 
 BLOCK = {
     "ln_1": "layer_norm1",

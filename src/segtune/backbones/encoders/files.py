@@ -25,8 +25,8 @@ from segtune.backbones.encoders.resnet import ResNet
 from segtune.backbones.encoders.swin import Swin
 from segtune.backbones.reading.key_tables import Rules, load_strictly, rename_keys
 from segtune.errors import WeightsError
-from segtune.storage.state_dicts import some
 from segtune.storage.weights import read_state
+from segtune.storage.weights.state_dicts import some
 
 SAFE, PICKLED = "model.safetensors", "pytorch_model.bin"
 """Weights in a folder; the second is that of older folders."""

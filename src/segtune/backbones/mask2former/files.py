@@ -27,8 +27,8 @@ from segtune.backbones.reading.key_tables import load_strictly, rename_keys
 from segtune.backbones.reading.preprocessing import stated_normalisation
 from segtune.errors import WeightsError
 from segtune.ops.normalisation import IMAGENET, IMAGENET_BY_UNIT, Normalisation
-from segtune.storage.numpy_pickles import read_numpy_pickle
 from segtune.storage.weights import read_state
+from segtune.storage.weights.numpy_pickles import read_numpy_pickle
 
 MODEL_TYPE = "class-mask2former"
 """`model_type` of our folders; "mask2former" is that of transformers."""

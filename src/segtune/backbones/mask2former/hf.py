@@ -30,7 +30,7 @@ from segtune.backbones.reading.key_tables import (
 )
 from segtune.errors import WeightsError
 from segtune.ops.normalisation import IMAGENET_BY_UNIT, Normalisation
-from segtune.storage.state_dicts import some
+from segtune.storage.weights.state_dicts import some
 
 HF_TYPE = "mask2former"
 

@@ -21,7 +21,7 @@ from segtune.backbones.decoders.keys import (
 from segtune.backbones.encoders.keys import IMAGE_ENCODER_PREFIX, RESNET, SWIN
 from segtune.backbones.reading.key_tables import Rules, keys_under, rename_keys, reversed_rules
 from segtune.errors import WeightsError
-from segtune.storage.state_dicts import some
+from segtune.storage.weights.state_dicts import some
 
 FILE: Rules = (
     # Files of the first version: no pixel decoder in names, and another word for queries.

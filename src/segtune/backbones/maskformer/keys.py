@@ -23,7 +23,7 @@ from segtune.backbones.reading.key_tables import (
     shape_of,
 )
 from segtune.errors import WeightsError
-from segtune.storage.state_dicts import some
+from segtune.storage.weights.state_dicts import some
 
 WHAT = "MaskFormer of OVSeg, SimBaseline or ZegFormer"
 NO_OBJECT = "clip_adapter.non_object_embedding"

@@ -16,8 +16,8 @@ from huggingface_hub.errors import (
 from safetensors import SafetensorError
 
 from segtune.errors import WeightsError
-from segtune.storage.state_dicts import check_finite, some
 from segtune.storage.weights import check_safetensors
+from segtune.storage.weights.state_dicts import check_finite, some
 
 
 def read_pretrained(path: Path, model_class: Any) -> Any:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from segtune.errors import WeightsError
-from segtune.storage.state_dicts import matched, some
+from segtune.storage.weights.state_dicts import matched, some
 
 Rules = Sequence[tuple[str, str | None]]
 

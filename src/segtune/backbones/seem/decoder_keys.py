@@ -15,7 +15,7 @@ from torch import Tensor
 from segtune.backbones.decoders.keys import MASKED, PREDICTOR_PREFIX
 from segtune.backbones.reading.key_tables import Rules, keys_under, rename_keys, reversed_rules
 from segtune.errors import WeightsError
-from segtune.storage.state_dicts import some
+from segtune.storage.weights.state_dicts import some
 
 POINTS_PREFIX = "points."
 

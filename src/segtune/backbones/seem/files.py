@@ -29,8 +29,8 @@ from segtune.backbones.seem.keys import IGNORED, TEXT_PREFIX, text_from_official
 from segtune.backbones.seem.model import Seem
 from segtune.errors import WeightsError
 from segtune.ops.normalisation import IMAGENET, Normalisation
-from segtune.storage.state_dicts import some
 from segtune.storage.weights import load_tokenizer, read_state
+from segtune.storage.weights.state_dicts import some
 
 MODEL_TYPE = "seem"
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from segtune.backbones.clip.files import clip_vit_from_official
 from segtune.errors import WeightsError
-from segtune.storage.state_dicts import some
+from segtune.storage.weights.state_dicts import some
 from segtune.systems.rpn.config import RELEASED, ZEGCLIP, RPNConfig
 from segtune.systems.rpn.model import PromptedClip
 

@@ -1,7 +1,7 @@
 """The tensors of a TorchScript archive, such as OpenAI's own CLIP files, without its code.
 
 torch's own reader runs what an archive defines: a `__setstate__` in it may write any file. Here
-`data.pkl` is read as data (`segtune.storage.pickles`), and of the program text only which
+`data.pkl` is read as data (`segtune.storage.weights.pickles`), and of the program text only which
 attributes of a class are parameters and buffers. A class that packs itself by code is refused.
 """
 
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from segtune.errors import WeightsError
-from segtune.storage.archives import Archive
-from segtune.storage.pickles import MAX_PICKLE, PickleReader, ScriptObject
-from segtune.storage.tensor_table import TensorTable, View
+from segtune.storage.weights.archives import Archive
+from segtune.storage.weights.pickles import MAX_PICKLE, PickleReader, ScriptObject
+from segtune.storage.weights.tensor_table import TensorTable, View
 
 MAX_TENSORS = 100_000
 MAX_DEPTH = 64

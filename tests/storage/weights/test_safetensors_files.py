@@ -5,8 +5,8 @@ import torch
 from safetensors.torch import save_file
 
 from segtune.errors import WeightsError
-from segtune.storage.safetensors_files import ITEM_BYTES, read_header
 from segtune.storage.weights import read_state
+from segtune.storage.weights.safetensors_files import ITEM_BYTES, read_header
 
 GOOD = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
 

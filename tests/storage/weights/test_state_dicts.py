@@ -6,8 +6,8 @@ from safetensors.torch import save_file
 
 from segtune.backbones.reading.key_tables import load_strictly
 from segtune.errors import WeightsError
-from segtune.storage.state_dicts import check_finite, matched, some, without_wrapper
 from segtune.storage.weights import read_state
+from segtune.storage.weights.state_dicts import check_finite, matched, some, without_wrapper
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from segtune.errors import WeightsError
-from segtune.storage.numpy_pickles import read_numpy_pickle
+from segtune.storage.weights.numpy_pickles import read_numpy_pickle
 
 ARRAYS = {
     "conv.weight": np.arange(24, dtype=np.float32).reshape(2, 3, 4),

@@ -5,8 +5,8 @@ import time
 import pytest
 
 from segtune.errors import WeightsError
-from segtune.storage import pickles
-from segtune.storage.pickles import Function, PickleReader, ScriptClass, ScriptObject
+from segtune.storage.weights import pickles
+from segtune.storage.weights.pickles import Function, PickleReader, ScriptClass, ScriptObject
 
 
 def _read(data, names=None):

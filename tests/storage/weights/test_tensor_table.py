@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from segtune.errors import WeightsError
-from segtune.storage.tensor_table import DTYPES, Storage, TensorTable, View
+from segtune.storage.weights.tensor_table import DTYPES, Storage, TensorTable, View
 
 ONE = ("storage", torch.float32, "0", "cpu", 12)
 

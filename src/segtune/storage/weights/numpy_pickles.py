@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from segtune.errors import WeightsError
-from segtune.storage.pickles import STEPS, Function, PickleReader, Stored, damaged
+from segtune.storage.weights.pickles import STEPS, Function, PickleReader, Stored, damaged
 
 KINDS = "biufc"
 """NumPy's letters of the types that may be stored: truth values, numbers."""

@@ -12,9 +12,9 @@ import struct
 from pathlib import Path
 
 from segtune.errors import WeightsError
-from segtune.storage.archives import Archive
-from segtune.storage.pickles import MAX_PICKLE, PickleReader, damaged
-from segtune.storage.tensor_table import TensorTable
+from segtune.storage.weights.archives import Archive
+from segtune.storage.weights.pickles import MAX_PICKLE, PickleReader, damaged
+from segtune.storage.weights.tensor_table import TensorTable
 
 STREAM_MAGIC = 0x1950A86A20F9469CFC6C
 STREAM_PROTOCOL = 1001

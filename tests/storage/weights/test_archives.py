@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from segtune.errors import SegtuneError, WeightsError
-from segtune.storage import archives
-from segtune.storage.archives import SLACK, Archive
-from segtune.storage.weights import read_state
+from segtune.storage.weights import archives, read_state
+from segtune.storage.weights.archives import SLACK, Archive
 
 from .archive_files import rewrite
 

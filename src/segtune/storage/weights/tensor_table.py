@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from segtune.errors import WeightsError
-from segtune.storage.pickles import Function, ScriptClass, damaged, put
+from segtune.storage.weights.pickles import Function, ScriptClass, damaged, put
 
 DTYPES: Mapping[str, torch.dtype] = {
     "Float": torch.float32,

@@ -21,11 +21,11 @@ import torch
 from torch import Tensor
 
 from segtune.errors import SegtuneError, WeightsError
-from segtune.storage.archives import Archive
-from segtune.storage.safetensors_files import read_header
-from segtune.storage.state_dicts import check_finite, without_wrapper
-from segtune.storage.torch_files import check_archive, check_stream, root_folder
-from segtune.storage.torchscript import is_torchscript, read_torchscript
+from segtune.storage.weights.archives import Archive
+from segtune.storage.weights.safetensors_files import read_header
+from segtune.storage.weights.state_dicts import check_finite, without_wrapper
+from segtune.storage.weights.torch_files import check_archive, check_stream, root_folder
+from segtune.storage.weights.torchscript import is_torchscript, read_torchscript
 
 FOREIGN = (
     (b"", "it is empty; copy or download it again"),
