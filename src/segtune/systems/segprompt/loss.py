@@ -70,14 +70,14 @@ def segprompt_losses(
         terms = example_losses(
             answers.examples, targets, config, set_config, generator=generator
         )
-        losses |= _summed("example", terms)
+        losses |= summed("example", terms)
     if config.num_prompts:
         terms = prompt_losses(answers.prompts, targets, config, set_config, generator=generator)
-        losses |= _summed("prompt", terms)
+        losses |= summed("prompt", terms)
     terms = learned_losses(
         answers.learned, targets.learned, config, set_config, generator=generator
     )
-    return losses | _summed("learned", terms)
+    return losses | summed("learned", terms)
 
 
 def learned_losses(
@@ -316,7 +316,8 @@ def _where(match: Match, keep: Tensor) -> Match:
     return Match(match.query_ids[keep], match.target_ids[keep])
 
 
-def _summed(group: str, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+def summed(group: str, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Returns {"<group>_class", "<group>_mask", "<group>_dice"}, sums over all predictions."""
     return {
         f"{group}_{kind}": torch.stack(
             [value for name, value in terms.items() if name.startswith(f"loss_{kind}")]

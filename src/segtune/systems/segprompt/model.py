@@ -124,28 +124,35 @@ class SegPrompt(nn.Module):
         groups = query_groups(self.decoder, self.prompts, class_ids, picks, example_masks)
         learned, prompts, examples = self.decoder.run(memory, groups, keep_all=True)
         return Answers(
-            self.heads(memory, learned),
-            self.heads(memory, prompts, classifier=self.prompts.class_linear),
-            self.heads(memory, examples),
+            supervised(self.decoder, memory, learned),
+            supervised(self.decoder, memory, prompts, classifier=self.prompts.class_linear),
+            supervised(self.decoder, memory, examples),
             examples[-1],
         )
 
-    def heads(
-        self,
-        memory: DecoderMemory,
-        states: list[Tensor],
-        *,
-        classifier: nn.Linear | None = None,
-    ) -> list[SetPrediction]:
-        """Returns what a loss compares: one prediction per state (B, Q, C), masks as products.
 
-        Args:
-            classifier: in place of that of the decoder.
-        """
-        found = []
-        for state in states:
-            class_logits, embeds = self.decoder.classes_and_embeds(state)
-            if classifier is not None:
-                class_logits = classifier(self.decoder.norm(state))
-            found.append(SetPrediction(class_logits, MaskProducts(embeds, memory.mask_features)))
-        return found
+def plain_answers(decoder: MaskedDecoder, memory: DecoderMemory) -> list[SetPrediction]:
+    """Returns what the learned queries say without any other group, L + 1 predictions."""
+    group = QueryGroup(decoder.query_content, decoder.query_position)
+    return supervised(decoder, memory, decoder.run(memory, [group], keep_all=True)[0])
+
+
+def supervised(
+    decoder: MaskedDecoder,
+    memory: DecoderMemory,
+    states: list[Tensor],
+    *,
+    classifier: nn.Linear | None = None,
+) -> list[SetPrediction]:
+    """Returns what a loss compares: one prediction per state (B, Q, C), masks as products.
+
+    Args:
+        classifier: in place of that of the decoder.
+    """
+    found = []
+    for state in states:
+        class_logits, embeds = decoder.classes_and_embeds(state)
+        if classifier is not None:
+            class_logits = classifier(decoder.norm(state))
+        found.append(SetPrediction(class_logits, MaskProducts(embeds, memory.mask_features)))
+    return found

@@ -93,6 +93,21 @@ class TrainingTargets:
     example_ids: Tensor
     example_masks: Tensor
 
+    def to(self, device: torch.device | str) -> TrainingTargets:
+        """Returns the same on a device."""
+
+        def moved(objects: list[MaskTargets]) -> list[MaskTargets]:
+            return [MaskTargets(x.class_ids.to(device), x.masks.to(device)) for x in objects]
+
+        return TrainingTargets(
+            moved(self.learned),
+            moved(self.prompts),
+            *(x.to(device) for x in (self.class_ids, self.is_absent, self.has_masks)),
+            moved(self.examples),
+            self.example_ids.to(device),
+            self.example_masks.to(device),
+        )
+
 
 def training_targets(
     images: Sequence[ImageObjects],
