@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Mapping
@@ -34,8 +33,6 @@ log = logging.getLogger(__name__)
 
 PROMPTS = "prompts.safetensors"
 """What only training reads, beside the model: cache, class embeddings, flags of the cache."""
-TRAINING = "training.json"
-"""How the model was trained, with the options that a result has to name."""
 
 
 def run(
@@ -121,9 +118,10 @@ def make_trainee(recipe: SegPromptRecipe, dataset: Dataset) -> Trainee:
 
 
 def save(trainee: Trainee, folder: Path) -> Path:
-    """Writes the plain Mask2Former, the prompts beside it, and how they were trained."""
+    """Writes the plain Mask2Former, the prompts beside it; the config says how they were trained."""
     from safetensors.torch import save_file
 
+    trainee.model.training_notes = described(trainee.recipe)
     save_mask2former(trainee.model, folder)
     prompts = trainee.prompts
     if prompts is not None:
@@ -132,15 +130,12 @@ def save(trainee: Trainee, folder: Path) -> Path:
         state = {**prompts_to_official(prompts), **flags}
         with atomic_write(folder / PROMPTS) as temporary:
             save_file({k: v.cpu().contiguous() for k, v in state.items()}, temporary)
-    with atomic_write(folder / TRAINING) as temporary:
-        values = described(trainee.recipe)
-        temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     return folder
 
 
-def described(recipe: SegPromptRecipe) -> dict[str, Any]:
+def described(recipe: SegPromptRecipe) -> dict[str, str | int | float | bool]:
     """Returns what a result of a model has to say about its training."""
-    values: dict[str, Any] = {
+    values: dict[str, str | int | float | bool] = {
         "method": "segprompt" if recipe.with_prompts else "class-agnostic baseline",
         "data": recipe.data,
         "steps": recipe.steps,
