@@ -7,11 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from segtune.backbones.base import ReadsWords
 from segtune.data.formats import dataset_splits, open_dataset
 from segtune.errors import SegtuneError
 from segtune.eval.judges import JUDGES
 from segtune.eval.judging import ScoredModel, judge
 from segtune.eval.result import EvaluationProtocol, EvaluationResult
+from segtune.predict.look import UNNAMED
 from segtune.predict.segmenter import Segmenter
 from segtune.prompts import Prompts, read_prompts
 from segtune.systems.base import System
@@ -82,11 +84,12 @@ def evaluate(
     asked: Task = spec.asks
 
     answering = model.system_for(prompts, system)
+    unnamed = asked == "regions" and prompts is None and not isinstance(model.backbone, ReadsWords)
 
     def in_words(sample: Sample) -> Segmentation:
         answer = model.segment(
             sample,
-            words,
+            UNNAMED if unnamed else words,
             prompts=prompts,
             system=answering,
             task=asked,
@@ -95,13 +98,14 @@ def evaluate(
             seen_ids=seen_ids,
             seen_shift=seen_shift,
         )
-        return scoring.of_answer(answer)
+        return answer if unnamed else scoring.of_answer(answer)
 
     extra: dict[str, str | int | float | bool] = {
         "system": answering.name,
         "seen_shift": seen_shift,
         "crop_stride": resolution.stride,
     }
+    extra |= getattr(model.backbone, "training_notes", {})
     if min_score is not None:
         extra["min_score"] = min_score
     if words.names != dataset.vocabulary.names:

@@ -7,7 +7,9 @@ import torch.distributed as dist
 from torch import Tensor
 
 
-def mean_over_processes(count: int | Tensor, device: torch.device | None = None) -> Tensor:
+def mean_over_processes(
+    count: float | Tensor, device: torch.device | None = None, *, at_least: float = 1.0
+) -> Tensor:
     """Returns the mean of a count over all training processes, float32, at least 1.
 
     What sums over masks are divided by, so that every mask counts the same in every process.
@@ -15,6 +17,7 @@ def mean_over_processes(count: int | Tensor, device: torch.device | None = None)
     Args:
         count: of this process.
         device: of the result; None is that of `count`, or the CPU.
+        at_least: lowest value.
 
     Example:
         >>> mean_over_processes(0), mean_over_processes(5)
@@ -24,4 +27,4 @@ def mean_over_processes(count: int | Tensor, device: torch.device | None = None)
     if dist.is_available() and dist.is_initialized():
         dist.all_reduce(total)
         total = total / dist.get_world_size()
-    return total.clamp(min=1)
+    return total.clamp(min=at_least)

@@ -16,6 +16,7 @@ from segtune.systems.options import checked
 from segtune.systems.ovseg.spec import SPECS as OVSEG
 from segtune.systems.rpn.spec import DENSE_CLIP
 from segtune.systems.rpn.spec import SPECS as RPN
+from segtune.systems.segprompt.spec import SEGPROMPT
 from segtune.systems.spec import Build, SystemSpec
 from segtune.systems.ssprompt.spec import SPECS as SSPROMPT
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 SYSTEMS = Registry[SystemSpec](
-    "system", (*SSPROMPT, *RPN, *OVSEG, DENSE_CLIP), group="segtune.systems"
+    "system", (*SSPROMPT, *RPN, *OVSEG, DENSE_CLIP, SEGPROMPT), group="segtune.systems"
 )
 """Name -> everything that is declared about it."""
 

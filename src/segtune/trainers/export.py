@@ -20,6 +20,7 @@ EXPORTS: Mapping[str, str] = {
     "zoo/maskformer": "segtune.trainers.bundled.scenes.train_maskformer:export_run",
     "zoo/seem": "segtune.trainers.bundled.scenes.train_seem:export_run",
     "ovseg/maskformer": "segtune.trainers.maskformer.run:export_run",
+    "segprompt": "segtune.trainers.segprompt.run:export_run",
 }
 """`system` of a recipe -> function of the folders of a run and of a model."""
 

@@ -113,6 +113,7 @@ def load_mask2former(
         normalisation=_normalisation(settings),
         dense_size=settings.get("dense_size", 800),
     )
+    model.training_notes = dict(settings.get("training", {}))
     load_strictly(model, state_from_official(state), model.name)
     return model
 
@@ -158,6 +159,8 @@ def save_mask2former(model: Mask2Former, folder: Path, *, half: bool = False) ->
         "by_unit": model.normalisation.by_unit,
         "sizes": model.config.to_dict(),
     }
+    if model.training_notes:
+        settings["training"] = model.training_notes
     (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     return folder
 

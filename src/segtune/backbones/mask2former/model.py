@@ -42,6 +42,7 @@ class Mask2Former(nn.Module):
         normalisation: what it wants of pixels.
         patch_size: both sides of an input are padded to multiples of this many pixels.
         dense_size: shorter side in pixels at which it is best used.
+        training_notes: plain values that a result of the model has to name, such as its data.
 
     Example:
         >>> import torch
@@ -71,6 +72,7 @@ class Mask2Former(nn.Module):
         super().__init__()
         self.config, self.name, self.dense_size = config, name, dense_size
         self.normalisation = normalisation
+        self.training_notes: dict[str, str | int | float | bool] = {}
         encoder = config.image_encoder
         self.image_encoder = Swin(encoder) if isinstance(encoder, SwinConfig) else ResNet(encoder)
         self.pixel_decoder = DeformablePixelDecoder(
