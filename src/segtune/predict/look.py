@@ -22,7 +22,7 @@ from segtune.ops.segments import crop_segment
 from segtune.predict.clicks import PointsLike, check_inside, read_boxes, read_clicks
 from segtune.predict.prepared import PreparedModel, words_asked_for
 from segtune.prompts import Prompts, read_prompts
-from segtune.systems.base import System
+from segtune.systems.base import NamesLooks, System
 from segtune.types import IGNORE, Geometry, Resolution, Segment, Segmentation, Task, Vocabulary
 from segtune.vocabulary.parse import VocabularySpec
 
@@ -119,11 +119,7 @@ class Look:
         """Returns the answer to clicks or boxes."""
         names = words_asked_for(vocabulary, prompts)
         check_inside(asked, self.size)
-        text = None if names is None else self.model.mask_names(names, prompts)
-        if isinstance(asked, Clicks):
-            masks = self.looked.points(asked, text)
-        else:
-            masks = self.looked.boxes(asked, text)
+        masks = self._masks(asked, names, prompts)
         backbone = self.model.backbone
         source = {
             "model": backbone.name,
@@ -133,6 +129,22 @@ class Look:
         }
         result = to_segmentation(masks, names or UNNAMED, self.looked.geometry)
         return replace(result, source=source)
+
+
+    def _masks(
+        self, asked: Asked, names: Vocabulary | None, prompts: Prompts | None
+    ) -> ObjectMasks:
+        """Returns the masks of clicks or boxes, with names where there are words."""
+        ask = self.looked.points if isinstance(asked, Clicks) else self.looked.boxes
+        if names is None:
+            return ask(asked)  # type: ignore[arg-type]  # the one is for the other
+        system = self.model.system_for(prompts)
+        if not isinstance(system, NamesLooks):
+            return ask(asked, self.model.mask_names(names, prompts))  # type: ignore[arg-type]
+        masks = ask(asked)  # type: ignore[arg-type]
+        words = self.model.words(names, self.model.templates_of(prompts))
+        logits = system.name_logits(self.looked, masks.mask_logits, words)
+        return replace(masks, class_logits=logits)
 
 
 def to_segmentation(masks: ObjectMasks, vocabulary: Vocabulary, geometry: Geometry) -> Segmentation:

@@ -18,6 +18,7 @@ from segtune.systems.rpn.spec import DENSE_CLIP
 from segtune.systems.rpn.spec import SPECS as RPN
 from segtune.systems.spec import Build, SystemSpec
 from segtune.systems.ssprompt.spec import SPECS as SSPROMPT
+from segtune.systems.uniovseg.spec import SPECS as UNIOVSEG
 
 if TYPE_CHECKING:
     from segtune.backbones.base import FrozenModel
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 SYSTEMS = Registry[SystemSpec](
-    "system", (*SSPROMPT, *RPN, *OVSEG, DENSE_CLIP), group="segtune.systems"
+    "system", (*SSPROMPT, *RPN, *OVSEG, *UNIOVSEG, DENSE_CLIP), group="segtune.systems"
 )
 """Name -> everything that is declared about it."""
 

@@ -191,9 +191,11 @@ class UniOvseg(nn.Module):
         """Returns what the model sees of (H, W, 3) uint8 pixels, for any number of clicks.
 
         Args:
-            short_side: plays no part; the model has a canvas of its own.
+            short_side: side of the canvas, rounded up to a multiple of 32; None takes that of the
+                model.
         """
-        canvas, geometry = paint(pixels, self.config.canvas)
+        side = -(-(short_side or self.config.canvas) // self.stride) * self.stride
+        canvas, geometry = paint(pixels, side)
         return LookedUniOvseg(self, self.see(canvas[None].to(self.device)), geometry)
 
     @torch.no_grad()
