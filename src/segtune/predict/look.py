@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from segtune.backbones.prompting import Asked, Clicks, Looked, ObjectMasks
+from segtune.backbones import models_that_can
+from segtune.backbones.prompting import Asked, Clicks, FindsEverything, Looked, ObjectMasks
 from segtune.errors import SegtuneError
 from segtune.ops.resize import to_original
 from segtune.ops.segments import crop_segment
@@ -113,6 +115,18 @@ class Look:
         )
 
     @torch.inference_mode()
+    def everything(self) -> Segmentation:
+        """Returns one scored segment per mask that the model finds; see `segment_everything`."""
+        if not isinstance(self.looked, FindsEverything):
+            raise SegtuneError(
+                f"{self.model.backbone.name} finds no masks by itself; choose a "
+                f"{models_that_can('everything')} with --model, or give words"
+            )
+        masks = self.looked.everything()
+        result = to_segmentation(masks, UNNAMED, self.looked.geometry)
+        return replace(result, source=self._source("everything"))
+
+    @torch.inference_mode()
     def _answer(
         self, asked: Asked, vocabulary: VocabularySpec | None, prompts: Prompts | None
     ) -> Segmentation:
@@ -120,16 +134,18 @@ class Look:
         names = words_asked_for(vocabulary, prompts)
         check_inside(asked, self.size)
         masks = self._masks(asked, names, prompts)
+        result = to_segmentation(masks, names or UNNAMED, self.looked.geometry)
+        return replace(result, source=self._source("promptable"))
+
+    def _source(self, task: str) -> dict[str, Any]:
+        """Returns what a result says about where it came from."""
         backbone = self.model.backbone
-        source = {
+        return {
             "model": backbone.name,
             "fingerprint": backbone.fingerprint,
-            "task": "promptable",
+            "task": task,
             "short_side": self.resolution.short_side,
         }
-        result = to_segmentation(masks, names or UNNAMED, self.looked.geometry)
-        return replace(result, source=source)
-
 
     def _masks(
         self, asked: Asked, names: Vocabulary | None, prompts: Prompts | None

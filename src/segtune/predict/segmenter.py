@@ -212,6 +212,19 @@ class Segmenter(PreparedModel):
         seen = self.look(image, resolution=resolution or self.resolution_of(prompts))
         return seen.boxes(boxes, vocabulary=vocabulary, prompts=prompts)
 
+    def segment_everything(
+        self, image: ImageLike, *, resolution: Resolution | None = None
+    ) -> Segmentation:
+        """Returns scored masks of everything in an image, best first, without names.
+
+        A grid of points is asked, and of the sure masks near copies go; SAM and Uni-OVSeg do it,
+        each with its official thresholds.
+
+        Raises:
+            SegtuneError: the model takes no points, or finds no masks by itself.
+        """
+        return self.look(image, resolution=resolution).everything()
+
     def classify_masks(
         self,
         image: ImageLike,

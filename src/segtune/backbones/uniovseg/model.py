@@ -196,7 +196,8 @@ class UniOvseg(nn.Module):
         """
         side = -(-(short_side or self.config.canvas) // self.stride) * self.stride
         canvas, geometry = paint(pixels, side)
-        return LookedUniOvseg(self, self.see(canvas[None].to(self.device)), geometry)
+        seen = self.see(canvas[None].to(self.device))
+        return LookedUniOvseg(self, seen, geometry, self.everything)
 
     @torch.no_grad()
     def propose(self, pixels: Tensor) -> Proposals:

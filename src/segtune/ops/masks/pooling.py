@@ -33,8 +33,10 @@ def small_ones_kept(mask_logits: Tensor, size: tuple[int, int]) -> Tensor:
     Example:
         >>> mask = torch.full((1, 1, 4, 8), -1.0)
         >>> mask[..., 0, 5] = 1
-        >>> masks_at(mask, (1, 2)).tolist(), masks_at(small_ones_kept(mask, (1, 2)), (1, 2)).tolist()
-        ([[[[False, False]]]], [[[[False, True]]]])
+        >>> masks_at(mask, (1, 2)).tolist()
+        [[[[False, False]]]]
+        >>> masks_at(small_ones_kept(mask, (1, 2)), (1, 2)).tolist()
+        [[[[False, True]]]]
     """
     vanished = ~masks_at(mask_logits, size).flatten(2).any(-1)
     if not vanished.any():
