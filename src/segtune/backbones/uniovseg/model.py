@@ -225,6 +225,15 @@ class UniOvseg(nn.Module):
         last = seen.maps[-1]
         return pool_inside(last, masks_at(mask_logits, (last.shape[-2], last.shape[-1])))
 
+    @property
+    def temperature(self) -> float:
+        """The factor between cosines and logits, at most 100."""
+        return self.clip.temperature
+
+    def region_embeds(self, pixels: Tensor, masks: Tensor) -> Tensor:
+        """Returns (N, k), unit length, of masks from elsewhere; see `ClipConvNext`."""
+        return self.clip.region_embeds(pixels, masks)
+
     def name_logits(self, seen: Seen, mask_logits: Tensor, text_embeds: Tensor) -> Tensor:
         """Returns (B, Q, K): how much the frozen CLIP takes regions for each of K words.
 
