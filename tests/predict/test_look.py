@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from dataclasses import FrozenInstanceError, replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from segtune.backbones.decoders.mask_head import DecoderOutput
 from segtune.backbones.prompting import ObjectMasks
 from segtune.backbones.sam.random import random_sam, random_sam3
 from segtune.backbones.seem.model import TINY, random_seem
+from segtune.backbones.uniovseg.everything import EverythingConfig
+from segtune.backbones.uniovseg.random import random_uniovseg
 from segtune.errors import SegtuneError
 from segtune.predict.look import to_segmentation
 from segtune.predict.segmenter import Segmenter
@@ -393,3 +396,29 @@ def test_the_mask_of_a_box_stays_inside_of_it():
         outside = np.ones((70, 90), dtype=bool)
         outside[20:60, 10:50] = False
         assert not mask[outside].any()
+
+
+# -- everything ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [random_sam, lambda: random_sam("sam2"), random_uniovseg])
+def test_everything_is_what_the_model_finds(make, monkeypatch):
+    backbone = make()
+    image = picture(48, 64)
+    monkeypatch.setattr(backbone, "everything", EverythingConfig((3, 3), 0.0), raising=False)
+    if hasattr(backbone, "proposals"):  # a random SAM is sure of nothing
+        sure = {"grid": 3, "min_iou": -10.0, "min_stability": 0.0}
+        monkeypatch.setattr(backbone, "proposals", partial(backbone.proposals, **sure))
+    segmenter = Segmenter(backbone)
+    result = segmenter.segment_everything(image)
+    found = backbone.look(image).everything()
+    assert len(result.segments) == len(found.qualities) > 0
+    scores = [segment.score for segment in result.segments if segment.mask.any()]
+    assert scores == sorted(scores, reverse=True)
+    assert result.source["task"] == "everything"
+    assert result.vocabulary.names == ("object",)
+
+
+def test_everything_of_a_model_that_only_answers(model):
+    with pytest.raises(SegtuneError, match="SAM, SAM 2 or Uni-OVSeg"):
+        model.segment_everything(picture(64, 64))

@@ -9,6 +9,9 @@ from PIL import Image
 
 import segtune
 from segtune.backbones.clip.masked import region_embeds
+from segtune.backbones.clip.random import random_clip_vit
+from segtune.backbones.clip_convnext.random import tiny_clip_convnext
+from segtune.backbones.uniovseg.random import tiny_uniovseg
 from segtune.data.formats import open_dataset
 from segtune.data.regions import objects_for
 from segtune.data.samples import SomeClasses
@@ -18,6 +21,7 @@ from segtune.ops.regions.recipes import OVSEG, RegionConfig
 from segtune.predict.segmenter import Segmenter
 from segtune.prompts import Prompts
 from segtune.types import Resolution, TemplateSet, Vocabulary
+from tests.conftest import LetterTokenizer
 
 WORDS = "red star, green grass, sky"
 
@@ -212,3 +216,25 @@ def test_a_model_without_clip(image, masks):
 def test_no_words(tiny_model, image, masks):
     with pytest.raises(SegtuneError, match="no words to name masks by"):
         tiny_model.classify_masks(image, masks)
+
+
+@pytest.mark.parametrize("make", [tiny_clip_convnext, tiny_uniovseg])
+def test_a_convnext_pools_inside_masks(make, image, masks, tmp_path):
+    model = Segmenter(make(tokenizer=LetterTokenizer()), templates="name")
+    result = model.classify_masks(image, masks, "red star | sun, sky", top=2)
+    clip = getattr(model.backbone, "clip", model.backbone)
+    padded = torch.nn.functional.pad(
+        clip.normalisation.apply(torch.from_numpy(image).permute(2, 0, 1)[None].float()),
+        (0, 12, 0, 24),
+    )
+    with torch.no_grad():
+        place = clip.dense(padded)[-1][0, :, 0, 0]  # the only one that holds the pixel at (0, 0)
+        embed = torch.nn.functional.normalize(clip.project(place), dim=-1)
+    words = model.words(result.vocabulary).embeds
+    probs = (clip.temperature * embed @ words.T).softmax(-1)
+    last = result.segments[2]
+    assert last.score == pytest.approx(float(probs.max()), rel=1e-4)
+    assert last.class_id == int(probs.argmax())
+    with pytest.raises(SegtuneError, match="no CLIP that looks at regions"):
+        vit = Segmenter(random_clip_vit(layers=3), templates="name")
+        model.classify_masks(image, masks, "a, b", prompts=_prompts(vit))

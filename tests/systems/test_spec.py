@@ -70,7 +70,8 @@ def test_the_order_is_that_of_the_tables():
     assert EVERY[0] == "ssprompt"
     assert EVERY[-1] == "dense-clip"
     assert default_systems() == (
-        "rpn on CLIP ViT, ssprompt on SEEM, SAM, SAM 2 or SAM 3, ovseg on proposals with a CLIP"
+        "rpn on CLIP ViT, ssprompt on SEEM, SAM, SAM 2 or SAM 3, ovseg on proposals with a CLIP, "
+        "uniovseg on Uni-OVSeg"
     )
 
 

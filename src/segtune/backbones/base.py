@@ -121,6 +121,27 @@ class Proposes(Protocol):
         ...
 
 
+@runtime_checkable
+class PoolsRegions(Protocol):
+    """A model whose CLIP names a region by the mean of its features inside a mask (FC-CLIP).
+
+    Attributes:
+        temperature: the factor between cosines and logits.
+    """
+
+    @property
+    def temperature(self) -> float: ...
+
+    def region_embeds(self, pixels: Tensor, masks: Tensor) -> Tensor:
+        """Returns (N, k), unit length.
+
+        Args:
+            pixels: (3, H, W), 0..255 RGB, any size.
+            masks: (N, H, W) bool, with a pixel each.
+        """
+        ...
+
+
 def prompt_fingerprint(model: FrozenModel) -> str:
     """Returns the fingerprint in prompt files: of the part of a model that prompts belong to.
 

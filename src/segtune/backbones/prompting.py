@@ -8,7 +8,7 @@ width of words and masks, h w mask grid.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -94,4 +94,13 @@ class Looked(Protocol):
 
     def boxes(self, boxes: Boxes, text: Tensor | None = None) -> ObjectMasks:
         """Returns one mask per box; `text` as in `points`."""
+        ...
+
+
+@runtime_checkable
+class FindsEverything(Protocol):
+    """What was seen of an image by a model that also finds masks of everything in it."""
+
+    def everything(self) -> ObjectMasks:
+        """Returns the masks of a grid of points, sure ones without near copies, best first."""
         ...

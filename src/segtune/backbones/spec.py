@@ -16,8 +16,9 @@ from typing import Any, Literal
 
 from segtune.errors import WeightsError
 
-Capability = Literal["words", "points", "proposals"]
-"""Reads words; answers points and boxes; proposes masks without names."""
+Capability = Literal["words", "points", "proposals", "everything"]
+"""Reads words; answers points and boxes; proposes masks without names to
+those that name them; finds masks of everything for users."""
 
 
 @dataclass(frozen=True)

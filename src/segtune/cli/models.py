@@ -14,6 +14,7 @@ ABILITIES: dict[Capability, str] = {
     "words": "reads words",
     "points": "takes points and boxes",
     "proposals": "proposes masks",
+    "everything": "finds everything",
 }
 
 

@@ -41,7 +41,7 @@ MASKS_SHOWN = 20
 def run(options: Namespace) -> int:
     """Segments the images, prints what was found and where the files are."""
     pointing = _pointing(options)
-    finds_masks = pointing is None and options.masks is None
+    finds_masks = pointing is None and options.masks is None and not options.everything
     if finds_masks:
         task, formats = choose_task(options.task, options.formats)
         if task == "semantic" and options.min_score is not None:
@@ -49,7 +49,8 @@ def run(options: Namespace) -> int:
     else:
         task, formats = "panoptic", tuple(options.formats or POINTING_FORMATS)
     prompts = open_prompts(options)
-    vocabulary = _vocabulary(options, prompts, needed=pointing is None)
+    needs_words = pointing is None and not options.everything
+    vocabulary = _vocabulary(options, prompts, needed=needs_words)
     images, problems = find_images(options.images)
     if not images:
         raise SegtuneError(problems[0])
@@ -72,6 +73,7 @@ def run(options: Namespace) -> int:
         options.skip_empty,
         num_images=len(images),
         system=open_system(options, model, prompts),
+        everything=options.everything,
     )
     for problem in problems:
         job.fail(problem)
@@ -126,6 +128,14 @@ def _pointing(options: Namespace) -> Pointing | None:
         raise SegtuneError("--skip-empty is about masks that are given; add --masks PATH")
     if options.skip_bad and options.masks is None:
         raise SegtuneError("--skip-bad is about masks that are given; add --masks PATH")
+    if options.everything:
+        words = (options.vocab, options.prompts, options.negatives, options.task, options.system)
+        if any(each is not None for each in words) or options.settings or options.crop is not None:
+            raise SegtuneError(
+                "--everything finds masks without names by the frozen model; leave --vocab, --not, "
+                "--prompts, --task, --crop, --system and --set out"
+            )
+        return None
     asks = any(each is not None for each in (options.masks, options.points, options.boxes))
     if asks and (options.system is not None or options.settings):
         raise SegtuneError(
@@ -218,7 +228,7 @@ def _print_classes(job: Job) -> None:
     rows = [(name, percent(share / job.num_done), str(job.counts[name])) for name, share in ranked]
     plural = "s" if job.num_done != 1 else ""
     what = f"{len(ranked)} of {len(job.vocabulary or UNNAMED)} classes"
-    if job.pointing is not None or job.masks is not None:
+    if job.pointing is not None or job.masks is not None or job.everything:
         what = f"{job.num_masks} mask{'' if job.num_masks == 1 else 's'}"
     title = f"{what} in {job.num_done} image{plural}"
     print_table(("class", "% of pixels", "images"), rows, title=title)

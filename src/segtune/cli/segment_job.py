@@ -44,6 +44,7 @@ class Job:
         skip_empty: leave masks without a pixel out.
         num_images: how many there are to segment.
         system: answers in place of that of the prompts or of the model.
+        everything: find masks without names.
         shares: class name -> summed share of the images.
         counts: class name -> images that show it.
         last: the newest result.
@@ -64,6 +65,7 @@ class Job:
     num_images: int = 1
     last: Segmentation | None = None
     system: System | None = None
+    everything: bool = False
     shares: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     num_done: int = 0
@@ -80,7 +82,11 @@ class Job:
                 self.fail(str(error))
                 continue
             sample = Sample(image.name, pixels)
-            if self.pointing is not None:
+            if self.everything:
+                result = self._ranked(
+                    self.model.segment_everything(sample, resolution=self.resolution)
+                )
+            elif self.pointing is not None:
                 result = self._pointed_at(sample, image, self.pointing)
             elif self.masks is not None:
                 named = self._named(sample, image, self.masks)
@@ -138,6 +144,10 @@ class Job:
             prompts=self.prompts,
             resolution=self.resolution,
         )
+        return self._ranked(result)
+
+    def _ranked(self, result: Segmentation) -> Segmentation:
+        """Returns the segments that are sure enough, best first, without empty ones."""
         least = self.min_score or 0.0
         kept = [s for s in result.segments if s.mask.any() and s.score >= least]
         ranked = tuple(sorted(kept, key=lambda segment: -segment.score))

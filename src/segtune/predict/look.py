@@ -10,19 +10,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from segtune.backbones.prompting import Asked, Clicks, Looked, ObjectMasks
+from segtune.backbones import models_that_can
+from segtune.backbones.prompting import Asked, Clicks, FindsEverything, Looked, ObjectMasks
 from segtune.errors import SegtuneError
 from segtune.ops.resize import to_original
 from segtune.ops.segments import crop_segment
 from segtune.predict.clicks import PointsLike, check_inside, read_boxes, read_clicks
 from segtune.predict.prepared import PreparedModel, words_asked_for
 from segtune.prompts import Prompts, read_prompts
-from segtune.systems.base import System
+from segtune.systems.base import NamesLooks, System
 from segtune.types import IGNORE, Geometry, Resolution, Segment, Segmentation, Task, Vocabulary
 from segtune.vocabulary.parse import VocabularySpec
 
@@ -113,26 +115,52 @@ class Look:
         )
 
     @torch.inference_mode()
+    def everything(self) -> Segmentation:
+        """Returns one scored segment per mask that the model finds; see `segment_everything`."""
+        if not isinstance(self.looked, FindsEverything):
+            raise SegtuneError(
+                f"{self.model.backbone.name} finds no masks by itself; choose a "
+                f"{models_that_can('everything')} with --model, or give words"
+            )
+        masks = self.looked.everything()
+        result = to_segmentation(masks, UNNAMED, self.looked.geometry)
+        return replace(result, source=self._source("everything"))
+
+    @torch.inference_mode()
     def _answer(
         self, asked: Asked, vocabulary: VocabularySpec | None, prompts: Prompts | None
     ) -> Segmentation:
         """Returns the answer to clicks or boxes."""
         names = words_asked_for(vocabulary, prompts)
         check_inside(asked, self.size)
-        text = None if names is None else self.model.mask_names(names, prompts)
-        if isinstance(asked, Clicks):
-            masks = self.looked.points(asked, text)
-        else:
-            masks = self.looked.boxes(asked, text)
+        masks = self._masks(asked, names, prompts)
+        result = to_segmentation(masks, names or UNNAMED, self.looked.geometry)
+        return replace(result, source=self._source("promptable"))
+
+    def _source(self, task: str) -> dict[str, Any]:
+        """Returns what a result says about where it came from."""
         backbone = self.model.backbone
-        source = {
+        return {
             "model": backbone.name,
             "fingerprint": backbone.fingerprint,
-            "task": "promptable",
+            "task": task,
             "short_side": self.resolution.short_side,
         }
-        result = to_segmentation(masks, names or UNNAMED, self.looked.geometry)
-        return replace(result, source=source)
+
+    def _masks(
+        self, asked: Asked, names: Vocabulary | None, prompts: Prompts | None
+    ) -> ObjectMasks:
+        """Returns the masks of clicks or boxes, with names where there are words."""
+        ask = self.looked.points if isinstance(asked, Clicks) else self.looked.boxes
+        if names is None:
+            return ask(asked)  # type: ignore[arg-type]  # the one is for the other
+        system = self.model.system_for(prompts)
+        if not isinstance(system, NamesLooks):
+            return ask(asked, self.model.mask_names(names, prompts))  # type: ignore[arg-type]
+        masks = ask(asked)  # type: ignore[arg-type]
+        words = self.model.words(names, self.model.templates_of(prompts))
+        logits = system.name_logits(self.looked, masks.mask_logits, words)
+        return replace(masks, class_logits=logits)
 
 
 def to_segmentation(masks: ObjectMasks, vocabulary: Vocabulary, geometry: Geometry) -> Segmentation:

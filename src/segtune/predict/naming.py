@@ -1,6 +1,8 @@
-"""Names for masks that come from elsewhere: every mask is cut out and CLIP says what it shows.
+"""Names for masks that come from elsewhere: CLIP says what every mask shows.
 
-The second stage of OVSeg without the first; `Segmenter.classify_masks` is the way in. Masks may
+A CLIP ViT looks at every mask cut out, as in the second stage of OVSeg; a ConvNeXt looks at the
+image once, and the mean of its features inside a mask is named, as in FC-CLIP.
+`Segmenter.classify_masks` is the way in. Masks may
 overlap, and are returned as they were given.
 
 Shape letters: N masks, K classes, H W the original image.
@@ -8,6 +10,7 @@ Shape letters: N masks, K classes, H W the original image.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from segtune.backbones.base import FrozenModel
+from segtune.backbones.base import FrozenModel, PoolsRegions
 from segtune.backbones.clip.masked import NamesRegions, check_prompts, region_embeds
 from segtune.backbones.clip.model import ClipVit
 from segtune.data.masks_in import Empty, MasksLike, read_masks, without_empty
@@ -48,7 +51,7 @@ def clip_of(backbone: FrozenModel) -> ClipVit:
     if not isinstance(backbone, NamesRegions):
         raise SegtuneError(
             f"{backbone.name} has no CLIP that looks at regions; name masks with --model "
-            f"{DEFAULT_CLIP}, or another CLIP ViT or two-stage model"
+            f"{DEFAULT_CLIP}, another CLIP, a two-stage model or a Uni-OVSeg"
         )
     return backbone.region_clip
 
@@ -59,6 +62,8 @@ def mask_prompts_of(backbone: FrozenModel, prompts: Prompts | None) -> Tensor | 
     Raises:
         SegtuneError, WeightsError: the file is of another system or model.
     """
+    if prompts is None and isinstance(backbone, PoolsRegions):
+        return None
     clip = clip_of(backbone)
     if prompts is None:
         return clip.mask_prompts
@@ -74,7 +79,7 @@ def mask_prompts_of(backbone: FrozenModel, prompts: Prompts | None) -> Tensor | 
 
 
 def classify(
-    clip: ClipVit,
+    backbone: FrozenModel,
     sample: Sample,
     masks: MasksLike,
     vocabulary: Vocabulary,
@@ -90,16 +95,21 @@ def classify(
     Scores are probabilities over all words, negatives included; negatives are no answer.
 
     Args:
-        words: of `vocabulary`, in the space of `clip`.
-        mask_prompts: (D, N, d) or None.
-        config: how regions are cut; its size is what `clip` looks at.
+        words: of `vocabulary`, in the space of the CLIP of `backbone`.
+        mask_prompts: (D, N, d), for a CLIP that looks at regions, or None.
+        config: how regions are cut, for such a CLIP.
     """
     pixels = sample.pixels()
     size = (pixels.shape[0], pixels.shape[1])
     file = sample.image if isinstance(sample.image, Path) else None
     kept, places = without_empty(read_masks(masks, size, image=file), empty)
     segments = []
-    probs = mask_probs(clip, pixels, kept, words, config, mask_prompts=mask_prompts)
+    if isinstance(backbone, PoolsRegions):
+        probs = pooled_probs(backbone, pixels, kept, words)
+    else:
+        clip = clip_of(backbone)
+        config = replace(config, size=clip.image_size)
+        probs = mask_probs(clip, pixels, kept, words, config, mask_prompts=mask_prompts)
     for mask, row in zip(kept, probs[:, : len(vocabulary)], strict=True):
         best = row.topk(min(top, len(vocabulary)))
         ranked = tuple(zip(best.indices.tolist(), best.values.tolist(), strict=True))
@@ -138,6 +148,24 @@ def mask_probs(
         shrunk = _at_size(part, image, config.threshold)
         regions = cut_regions(image, shrunk, config, normalisation=clip.normalisation)
         embeds = region_embeds(clip, regions.pixels, regions.masks, mask_prompts)
+        probs.append((clip.temperature * embeds @ words.embeds.T).float().softmax(-1))
+    return torch.cat(probs)
+
+
+@torch.inference_mode()
+def pooled_probs(clip: PoolsRegions, pixels: np.ndarray, masks: np.ndarray, words: Words) -> Tensor:
+    """Returns the (N, K) probabilities of words, negatives last, by mask pooling.
+
+    Args:
+        pixels: (H, W, 3) uint8 RGB.
+        masks: (N, H, W) bool, with a pixel each.
+    """
+    image = resized(pixels, min(*pixels.shape[:2], LARGEST_SIDE)).to(words.embeds.device)
+    at_once = max(PIXELS_AT_ONCE // (pixels.shape[0] * pixels.shape[1]), 1)
+    probs = [words.embeds.new_zeros(0, len(words.embeds))]
+    for start in range(0, len(masks), at_once):
+        part = torch.from_numpy(masks[start : start + at_once]).to(image.device)
+        embeds = clip.region_embeds(image, _at_size(part, image, 0.5) > 0.5)
         probs.append((clip.temperature * embeds @ words.embeds.T).float().softmax(-1))
     return torch.cat(probs)
 

@@ -14,7 +14,7 @@ from segtune.backbones.prompting import Looked
 from segtune.ops import postprocess
 from segtune.ops.resize import resized
 from segtune.ops.windows import Window, merge_windows, windows
-from segtune.systems.base import ReadsLooks, System, Words
+from segtune.systems.base import HasCanvas, ReadsLooks, System, Words
 from segtune.types import (
     IGNORE,
     Geometry,
@@ -52,6 +52,8 @@ def segment_pixels(
             begin there do.
     """
     original = (image.shape[0], image.shape[1])
+    if looked is None and resolution.crop is None and isinstance(system, HasCanvas):
+        looked = system.look(image, resolution.short_side)
     if looked is not None and isinstance(system, ReadsLooks):
         predictions = system.predict(system.features_of(looked), words, [looked.geometry])
         boxes = [(0, 0, *looked.geometry.resized_size)]

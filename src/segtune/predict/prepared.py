@@ -78,7 +78,7 @@ class PreparedModel:
                 nothing = Vocabulary.of(backbone.background_word)
                 background = embed_vocabulary(backbone, nothing, templates)[0]
         num_negatives = len(vocabulary.negatives)
-        return Words(embeds, num_negatives, names, background, vocabulary)
+        return Words(embeds, num_negatives, names, background, vocabulary, templates)
 
     def system_for(
         self, prompts: Prompts | None = None, system: System | str | None = None

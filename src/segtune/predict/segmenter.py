@@ -21,7 +21,7 @@ from segtune.ops.regions.recipes import OVSEG, RegionConfig
 from segtune.predict.clicks import PointsLike
 from segtune.predict.images import ImageLike, as_sample, each_of
 from segtune.predict.look import Look
-from segtune.predict.naming import classify, clip_of, mask_prompts_of
+from segtune.predict.naming import classify, mask_prompts_of
 from segtune.predict.prepared import PreparedModel, words_asked_for
 from segtune.prompts import Prompts, read_prompts
 from segtune.systems.base import System
@@ -212,6 +212,19 @@ class Segmenter(PreparedModel):
         seen = self.look(image, resolution=resolution or self.resolution_of(prompts))
         return seen.boxes(boxes, vocabulary=vocabulary, prompts=prompts)
 
+    def segment_everything(
+        self, image: ImageLike, *, resolution: Resolution | None = None
+    ) -> Segmentation:
+        """Returns scored masks of everything in an image, best first, without names.
+
+        A grid of points is asked, and of the sure masks near copies go; SAM and Uni-OVSeg do it,
+        each with its official thresholds.
+
+        Raises:
+            SegtuneError: the model takes no points, or finds no masks by itself.
+        """
+        return self.look(image, resolution=resolution).everything()
+
     def classify_masks(
         self,
         image: ImageLike,
@@ -225,14 +238,14 @@ class Segmenter(PreparedModel):
     ) -> Segmentation:
         """Returns one named, scored segment per mask, in the order of the masks.
 
-        The model is a CLIP, or a two-stage model, whose CLIP is taken. Segments may overlap; the
+        The model is a CLIP, or a two-stage model or Uni-OVSeg, whose CLIP is taken. Segments may overlap; the
         label map shows the better score.
 
         Args:
             masks: (N, H, W) bool on the upright image, COCO RLE, or a path; see `read_masks`.
             vocabulary: None takes the words of the prompts.
             prompts: mask prompts (`ovseg`); None takes those that came with the weights, if any.
-            regions: how masks are cut out; at the size that the CLIP looks at.
+            regions: how masks are cut out for a CLIP ViT; at the size that it looks at.
             empty: refuse masks without a pixel, or skip them; `source["masks"]` counts the others.
             top: classes per segment; all but the best are its `alternatives`.
 
@@ -251,15 +264,16 @@ class Segmenter(PreparedModel):
         names = words_asked_for(vocabulary, prompts)
         if names is None:
             raise SegtuneError('no words to name masks by; type --vocab "road, car, tree"')
-        backbone, clip = self.backbone, clip_of(self.backbone)
+        backbone = self.backbone
+        mask_prompts = mask_prompts_of(backbone, prompts)
         result = classify(
-            clip,
+            backbone,
             as_sample(image),
             masks,
             names,
             self.words(names, self.templates_of(prompts)),
-            mask_prompts=mask_prompts_of(backbone, prompts),
-            config=replace(regions, size=clip.image_size),
+            mask_prompts=mask_prompts,
+            config=regions,
             empty=empty,
             top=top,
         )

@@ -19,6 +19,7 @@ from segtune.systems.rpn.spec import SPECS as RPN
 from segtune.systems.segprompt.spec import SEGPROMPT
 from segtune.systems.spec import Build, SystemSpec
 from segtune.systems.ssprompt.spec import SPECS as SSPROMPT
+from segtune.systems.uniovseg.spec import SPECS as UNIOVSEG
 
 if TYPE_CHECKING:
     from segtune.backbones.base import FrozenModel
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 
 
 SYSTEMS = Registry[SystemSpec](
-    "system", (*SSPROMPT, *RPN, *OVSEG, DENSE_CLIP, SEGPROMPT), group="segtune.systems"
+    "system",
+    (*SSPROMPT, *RPN, *OVSEG, SEGPROMPT, *UNIOVSEG, DENSE_CLIP),
+    group="segtune.systems",
 )
 """Name -> everything that is declared about it."""
 

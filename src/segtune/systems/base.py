@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,7 +21,7 @@ from segtune.backbones.prompting import Looked
 from segtune.errors import WeightsError
 from segtune.ops.mask_targets import MaskTargets
 from segtune.storage.weights.state_dicts import some
-from segtune.types import Features, Geometry, MaskPrediction, Vocabulary
+from segtune.types import Features, Geometry, MaskPrediction, TemplateSet, Vocabulary
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Words:
         background: (k,), what "none of them" is for models that compare it with a word.
         vocabulary: what the classes are, for systems that embed names in their own way or treat
             classes tagged "seen" apart; None where nobody asks.
+        templates: sentences that the names were put into; None where nobody asks.
     """
 
     embeds: Tensor
@@ -42,6 +44,7 @@ class Words:
     names: tuple[str, ...] = ()
     background: Tensor | None = None
     vocabulary: Vocabulary | None = None
+    templates: TemplateSet | None = None
 
     def subset(self, ids: Sequence[int]) -> Words:
         """Returns the words of the given class ids, without negatives."""
@@ -54,6 +57,7 @@ class Words:
             names=names,
             background=self.background,
             vocabulary=vocabulary,
+            templates=self.templates,
         )
 
 
@@ -88,6 +92,24 @@ class ReadsLooks(Protocol):
 
     def features_of(self, looked: Looked) -> Features:
         """Returns what `encode` gives for the image that was looked at."""
+        ...
+
+
+@runtime_checkable
+class HasCanvas(Protocol):
+    """A system whose model brings whole images to an input of its own, and begins there."""
+
+    def look(self, pixels: np.ndarray, short_side: int) -> Looked:
+        """Returns what the model sees of (H, W, 3) uint8 pixels."""
+        ...
+
+
+@runtime_checkable
+class NamesLooks(Protocol):
+    """A system that names the masks of clicks and boxes by what it saw of the image."""
+
+    def name_logits(self, looked: Looked, mask_logits: Tensor, words: Words) -> Tensor:
+        """Returns (P, K + 1) logits of masks (P, h, w) over the model input, background last."""
         ...
 
 

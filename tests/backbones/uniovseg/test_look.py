@@ -27,7 +27,7 @@ def image():
 
 @pytest.fixture(scope="module")
 def seen(model, image):
-    return model.look(image, 999)
+    return model.look(image)
 
 
 def test_it_can_what_the_house_asks_for(model):
@@ -46,6 +46,11 @@ def test_a_click_has_the_best_of_all_granularities(model, image, seen):
     for number, best in enumerate(answers.ious[0].argmax(-1).tolist()):
         torch.testing.assert_close(found.mask_logits[number], masks[number, best])
     torch.testing.assert_close(found.qualities, answers.ious[0].amax(-1))
+
+
+def test_the_canvas_can_have_another_size(model, image):
+    assert model.look(image, 70).geometry.input_size == (96, 96)
+    assert model.look(image, 32).geometry == paint(image, 32)[1]
 
 
 def test_all_granularities_are_ranked(seen):

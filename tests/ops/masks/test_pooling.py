@@ -1,6 +1,6 @@
 import torch
 
-from segtune.ops.masks.pooling import masks_at, pool_inside
+from segtune.ops.masks.pooling import masks_at, pool_inside, small_ones_kept
 
 
 def test_means_are_those_of_a_loop():
@@ -31,3 +31,20 @@ def test_masks_are_cut_after_resizing():
     logits = torch.tensor([[[[4.0, -1.0], [4.0, -1.0]]]])
     assert masks_at(logits, (1, 1)).all()
     assert masks_at(logits, (2, 2)).tolist() == [[[[True, False], [True, False]]]]
+
+
+def test_no_masks_are_no_masks_at_any_size():
+    assert masks_at(torch.zeros(2, 0, 8, 8), (2, 3)).shape == (2, 0, 2, 3)
+
+
+def test_small_masks_keep_the_place_they_cover_most_of():
+    masks = torch.full((1, 3, 8, 8), -1.0)
+    masks[0, 0, :5, :5] = 1  # large enough
+    masks[0, 1, 3:5, 5] = 1  # one pixel in each of two places
+    kept = small_ones_kept(masks, (2, 2))
+    assert torch.equal(kept[0, 0], masks[0, 0])
+    assert masks_at(kept, (2, 2))[0].tolist() == [
+        [[True, False], [False, False]],
+        [[False, True], [False, True]],
+        [[False, False], [False, False]],  # empty stays empty
+    ]

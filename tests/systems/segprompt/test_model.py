@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from segtune.backbones.decoders.masked_decoder import MaskedDecoder
 from segtune.backbones.decoders.mask_head import opened, resized
+from segtune.backbones.decoders.masked_decoder import MaskedDecoder
 from segtune.backbones.mask2former.files import decoder_from_official
 from segtune.ops.matched.mask_products import formed
 from segtune.systems.segprompt.config import SegPromptConfig
@@ -87,7 +87,9 @@ def test_three_groups_and_the_cache_are_the_official_ones(component, dtype):
         before = golden["state_dict.memory_bank.weight"]
         answers = compare(model, golden, dtype)
         cache = model.prompts.cache
-        assert torch.equal(cache.rows, before.to(dtype)), "the prompts of a step use the cache before"
+        assert torch.equal(cache.rows, before.to(dtype)), (
+            "the prompts of a step use the cache before"
+        )
         labels = golden["in.example_labels"]
         cache.update(answers.example_states, labels)
         close(cache.rows, golden["out.memory_bank_after"])

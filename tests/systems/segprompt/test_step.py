@@ -122,9 +122,7 @@ def point_draws(golden: Golden, targets: TrainingTargets) -> Iterator[Tensor]:
     order = [*range(1, steps), 0]
     prompts = sum(
         int(torch.isin(x.class_ids, ids[shown]).sum())
-        for x, ids, shown in zip(
-            targets.prompts, targets.class_ids, targets.has_masks, strict=True
-        )
+        for x, ids, shown in zip(targets.prompts, targets.class_ids, targets.has_masks, strict=True)
     )
     masks = (sum(map(len, targets.examples)), prompts, sum(map(len, targets.learned)))
     for branch, count in enumerate(masks):
@@ -157,9 +155,7 @@ def test_losses_gradients_and_cache_of_a_step_are_the_official_ones(monkeypatch)
         memory = memory_in(golden, model.decoder)
         answers = model(memory, targets.class_ids, golden["in.query_picks"], targets.example_masks)
         config, weights = config_of(golden.config), set_config_of(golden.config)
-        losses = segprompt_losses(
-            answers, targets, config, weights, generator=torch.Generator()
-        )
+        losses = segprompt_losses(answers, targets, config, weights, generator=torch.Generator())
         assert next(points, None) is None
         expected = golden.part("out.loss")
         for mark, group in WAYS.items():

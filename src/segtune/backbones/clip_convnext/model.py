@@ -23,6 +23,7 @@ from segtune.backbones.clip_convnext.config import ClipConvNextConfig
 from segtune.backbones.clip_convnext.text import ClipText
 from segtune.backbones.encoders.convnext import NORM_EPSILON, ConvNext
 from segtune.backbones.reading.tokens import token_ids
+from segtune.ops.masks.pooling import masks_at, pool_inside, small_ones_kept
 from segtune.ops.normalisation import CLIP, Normalisation
 
 LARGEST_TEMPERATURE = 100.0
@@ -116,6 +117,25 @@ class ClipConvNext(nn.Module):
     def encode_image(self, pixels: Tensor) -> Tensor:
         """Returns (B, k) embeddings of whole images, not normalised; `pixels` as in `dense`."""
         return self.project(self.dense(pixels)[-1].mean((2, 3)))
+
+    @torch.no_grad()
+    def region_embeds(self, pixels: Tensor, masks: Tensor) -> Tensor:
+        """Returns (N, k), unit length, of regions: FC-CLIP's mask pooling, then the head.
+
+        A mask that is smaller than any place of the last map takes the place that it is in.
+
+        Args:
+            pixels: (3, H, W), 0..255 RGB, any size; padded with the mean.
+            masks: (N, H, W) bool.
+        """
+        height, width = pixels.shape[-2:]
+        padding = (0, -width % self.patch_size, 0, -height % self.patch_size)
+        image = F.pad(self.normalisation.apply(pixels[None].to(self.device).float()), padding)
+        last = self.dense(image)[-1]
+        size = (last.shape[-2], last.shape[-1])
+        signed = F.pad(2 * masks.to(self.device).float() - 1, padding, value=-1.0)[None]
+        inside = masks_at(small_ones_kept(signed, size), size)
+        return F.normalize(self.project(pool_inside(last, inside)[0]), dim=-1)
 
     # -- text tower -------------------------------------------------------------------------
 

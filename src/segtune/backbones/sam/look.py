@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +13,16 @@ from torch import Tensor
 from segtune.backbones.prompting import Boxes, Clicks, ObjectMasks
 from segtune.errors import SegtuneError
 from segtune.types import Geometry
+
+
+class Found(Protocol):
+    """Masks of everything in one image; see `segtune.backbones.sam.model.Proposals`."""
+
+    @property
+    def mask_logits(self) -> Tensor: ...
+
+    @property
+    def scores(self) -> Tensor: ...
 
 
 class AnswersTokens(Protocol):
@@ -30,6 +40,10 @@ class AnswersTokens(Protocol):
     def decode(
         self, features: Mapping[str, Tensor], tokens: Tensor, *, multimask: bool = False
     ) -> tuple[Tensor, Tensor]: ...
+
+    def proposals(
+        self, features: Mapping[str, Tensor], *, geometry: Geometry | None = None
+    ) -> Sequence[Found]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +85,12 @@ class LookedSam:
         boxes_norm = self.sam.to_input(torch.from_numpy(boxes.boxes_px), self.geometry)
         mask_logits, iou = self.sam.decode(self.features, self.sam.tokens_of_boxes(boxes_norm))
         return ObjectMasks(mask_logits[0, :, 0], qualities=iou[0, :, 0].clamp(0, 1))
+
+    @torch.inference_mode()
+    def everything(self) -> ObjectMasks:
+        """Returns masks of everything, best first, with the official thresholds."""
+        (found,) = self.sam.proposals(self.features, geometry=self.geometry)
+        return ObjectMasks(found.mask_logits, qualities=found.scores)
 
     def _refuse(self, text: Tensor | None) -> None:
         if text is not None:

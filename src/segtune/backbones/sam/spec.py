@@ -7,7 +7,7 @@ from segtune.backbones.spec import FolderMark, ModelSpec
 SAM = ModelSpec(
     "sam",
     titles=("SAM", "SAM 2"),
-    can=("points", "proposals"),
+    can=("points", "proposals", "everything"),
     folder_marks=(FolderMark(values=("sam", "sam2", "sam2_video")),),
     load_folder="segtune.backbones.sam.files:sam_from_folder",
     load_proposals="segtune.backbones.sam.files:proposals_from_folder",

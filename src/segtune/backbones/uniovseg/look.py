@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from segtune.backbones.prompting import ON, Boxes, Clicks, ObjectMasks
+from segtune.backbones.uniovseg.everything import EverythingConfig, find_everything
 from segtune.backbones.uniovseg.mask_decoder import MaskAnswers
 from segtune.backbones.uniovseg.seen import AnswersPrompts, Seen
 from segtune.types import Geometry
@@ -21,6 +22,7 @@ class LookedUniOvseg:
     model: AnswersPrompts
     seen: Seen
     geometry: Geometry
+    rules: EverythingConfig = field(default_factory=EverythingConfig)
 
     @torch.inference_mode()
     def points(self, clicks: Clicks, text: Tensor | None = None) -> ObjectMasks:
@@ -75,6 +77,12 @@ class LookedUniOvseg:
         answers = self.model.answer(self.model.boxes(corners, self.seen), self.seen)
         masks = answers.logits(self.seen.mask_features)[0, :, 0]
         return self._named(masks, answers.ious[0, :, 0], text)
+
+    def everything(self) -> ObjectMasks:
+        """Returns masks of everything, best first, as the model's `everything` says."""
+        pictures = [self.geometry.original_size]
+        (found,) = find_everything(self.model, self.seen, pictures, self.rules)
+        return ObjectMasks(found.mask_logits, qualities=found.ious)
 
     def _named(self, masks: Tensor, ious: Tensor, text: Tensor | None) -> ObjectMasks:
         names = None

@@ -191,10 +191,13 @@ class UniOvseg(nn.Module):
         """Returns what the model sees of (H, W, 3) uint8 pixels, for any number of clicks.
 
         Args:
-            short_side: plays no part; the model has a canvas of its own.
+            short_side: side of the canvas, rounded up to a multiple of 32; None takes that of the
+                model.
         """
-        canvas, geometry = paint(pixels, self.config.canvas)
-        return LookedUniOvseg(self, self.see(canvas[None].to(self.device)), geometry)
+        side = -(-(short_side or self.config.canvas) // self.stride) * self.stride
+        canvas, geometry = paint(pixels, side)
+        seen = self.see(canvas[None].to(self.device))
+        return LookedUniOvseg(self, seen, geometry, self.everything)
 
     @torch.no_grad()
     def propose(self, pixels: Tensor) -> Proposals:
@@ -221,6 +224,15 @@ class UniOvseg(nn.Module):
         """
         last = seen.maps[-1]
         return pool_inside(last, masks_at(mask_logits, (last.shape[-2], last.shape[-1])))
+
+    @property
+    def temperature(self) -> float:
+        """The factor between cosines and logits, at most 100."""
+        return self.clip.temperature
+
+    def region_embeds(self, pixels: Tensor, masks: Tensor) -> Tensor:
+        """Returns (N, k), unit length, of masks from elsewhere; see `ClipConvNext`."""
+        return self.clip.region_embeds(pixels, masks)
 
     def name_logits(self, seen: Seen, mask_logits: Tensor, text_embeds: Tensor) -> Tensor:
         """Returns (B, Q, K): how much the frozen CLIP takes regions for each of K words.

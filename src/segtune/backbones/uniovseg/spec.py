@@ -9,7 +9,7 @@ _HERE = "segtune.backbones.uniovseg"
 UNIOVSEG = ModelSpec(
     "uniovseg",
     titles=("Uni-OVSeg",),
-    can=("words", "points", "proposals"),
+    can=("words", "points", "proposals", "everything"),
     folder_marks=(FolderMark(values=("uniovseg",)),),
     state_marks=("sem_seg_head.predictor.prompt_encoder.", "backbone.clip_model.visual.trunk."),
     load_folder=f"{_HERE}.files:load_uniovseg",

@@ -50,6 +50,11 @@ def segment(parser: ArgumentParser) -> None:
         help='masks for boxes in pixels: "left,top,right,bottom; ..."; or FILE.json',
     )
     pointing.add_argument(
+        "--everything",
+        action="store_true",
+        help="masks of everything, without names: SAM, SAM 2 and Uni-OVSeg",
+    )
+    pointing.add_argument(
         "--masks",
         type=Path,
         metavar="PATH",

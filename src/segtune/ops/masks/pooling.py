@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -16,7 +17,34 @@ def masks_at(mask_logits: Tensor, size: tuple[int, int]) -> Tensor:
     """
     if mask_logits.shape[-2:] == size:
         return mask_logits > 0
+    if not mask_logits.shape[1]:
+        return mask_logits.new_zeros(*mask_logits.shape[:2], *size, dtype=torch.bool)
     return F.interpolate(mask_logits, size, mode="bilinear", align_corners=False) > 0
+
+
+def small_ones_kept(mask_logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """Returns the masks with those that vanish at the size of a map widened to its places.
+
+    Such a mask takes the places that it covers most of; the released code pools nothing there.
+
+    Args:
+        mask_logits: (B, Q, H, W), unbounded; sides are multiples of those of the map.
+
+    Example:
+        >>> mask = torch.full((1, 1, 4, 8), -1.0)
+        >>> mask[..., 0, 5] = 1
+        >>> masks_at(mask, (1, 2)).tolist()
+        [[[[False, False]]]]
+        >>> masks_at(small_ones_kept(mask, (1, 2)), (1, 2)).tolist()
+        [[[[False, True]]]]
+    """
+    vanished = ~masks_at(mask_logits, size).flatten(2).any(-1)
+    if not vanished.any():
+        return mask_logits
+    share = F.adaptive_avg_pool2d((mask_logits > 0).float(), size)
+    best = (share == share.amax((2, 3), keepdim=True)) & (share > 0)
+    places = F.interpolate(best.to(mask_logits), mask_logits.shape[-2:], mode="nearest")
+    return torch.where(vanished[:, :, None, None], 2 * places - 1, mask_logits)
 
 
 def pool_inside(features: Tensor, masks: Tensor) -> Tensor:

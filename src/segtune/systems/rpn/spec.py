@@ -82,7 +82,14 @@ SPECS = (
 
 DENSE_CLIP = SystemSpec(
     "dense-clip",
-    (Build("clip-vit", f"{_HERE}.dense_clip:DenseClip", f"{_HERE}.dense_clip:DenseClipConfig"),),
+    (
+        Build("clip-vit", f"{_HERE}.dense_clip:DenseClip", f"{_HERE}.dense_clip:DenseClipConfig"),
+        Build(
+            "clip-convnext",
+            f"{_HERE}.dense_convnext:DenseConvNext",
+            f"{_HERE}.dense_convnext:DenseConvNextConfig",
+        ),
+    ),
     about="nothing: patches of the last layer against the words",
     source="Zhou et al., ECCV 2022",
     paper="Extract Free Dense Labels from CLIP",

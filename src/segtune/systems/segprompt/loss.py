@@ -67,9 +67,7 @@ def segprompt_losses(
     """
     losses: dict[str, Tensor] = {}
     if config.example_loss and config.num_examples:
-        terms = example_losses(
-            answers.examples, targets, config, set_config, generator=generator
-        )
+        terms = example_losses(answers.examples, targets, config, set_config, generator=generator)
         losses |= summed("example", terms)
     if config.num_prompts:
         terms = prompt_losses(answers.prompts, targets, config, set_config, generator=generator)
@@ -235,9 +233,7 @@ def global_label_loss(class_logits: Tensor, labels: Tensor, *, no_object_weight:
     """
     weights = class_logits.new_ones(class_logits.shape[-1])
     weights[-1] = no_object_weight
-    total = F.cross_entropy(
-        class_logits.flatten(0, 1), labels.flatten(), weights, reduction="sum"
-    )
+    total = F.cross_entropy(class_logits.flatten(0, 1), labels.flatten(), weights, reduction="sum")
     return total / mean_over_processes(weights[labels].sum().detach(), at_least=1e-6)
 
 

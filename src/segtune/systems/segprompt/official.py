@@ -1,10 +1,10 @@
 """Released layouts of SegPrompt: what only its training reads, in both directions.
 
-    <prefix>id2feat, id2pe            class embeddings          class_content, class_position
-    <prefix>memory_bank               cache                     cache.rows
-    <prefix>ex2feat, ex2pe            maps of the cache         cache_content, cache_position
-    <prefix>query_repeat_feat, _pos   own additions             repeat_content, repeat_position
-    <prefix>open_class_embed          own classifier            class_linear
+<prefix>id2feat, id2pe            class embeddings          class_content, class_position
+<prefix>memory_bank               cache                     cache.rows
+<prefix>ex2feat, ex2pe            maps of the cache         cache_content, cache_position
+<prefix>query_repeat_feat, _pos   own additions             repeat_content, repeat_position
+<prefix>open_class_embed          own classifier            class_linear
 """
 
 from __future__ import annotations

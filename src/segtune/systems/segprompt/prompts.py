@@ -162,7 +162,9 @@ class SegPrompts(nn.Module):
         if repeat == 1:
             return torch.zeros(0, dtype=torch.int64)
         if repeat > num_queries:
-            raise SegtuneError(f"repeat={repeat} needs as many learned queries; {num_queries} given")
+            raise SegtuneError(
+                f"repeat={repeat} needs as many learned queries; {num_queries} given"
+            )
         places = torch.rand(groups, num_queries, generator=generator).argsort(1)
         return places[:, :repeat].flatten()
 
