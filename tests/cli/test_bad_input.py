@@ -38,7 +38,7 @@ def own_labelled(labelled: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("vocab", "expected"),
     [
-        ("", "vocabulary is empty"),
+        ("", "the word after --vocab is empty"),
         ("car, tree, Car", "names 'car' more than once"),
         ("car,, tree", "empty entry between two commas"),
         ("words.txt", "words.txt does not exist"),

@@ -162,6 +162,7 @@ def _options_of(system: str, options: Namespace) -> dict[str, Any]:
 
 def _check_out(out: Path, options: Namespace) -> None:
     """Raises where the prompt file could not be written at the end."""
+    check_outputs([Output(out)], force=options.force)
     files = files_of_fit(out)
     outputs = [
         Output(out),

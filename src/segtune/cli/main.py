@@ -16,6 +16,7 @@ import traceback
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import NoReturn
 
@@ -95,6 +96,11 @@ def _run(words: list[str]) -> int:
         close = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f"did you mean `segtune {close[0]}`?" if close else "`segtune --help` lists them"
         raise SegtuneError(f"{name!r} is not a command; {hint}")
+    for before, word in pairwise(words):
+        if not word.strip():
+            raise SegtuneError(
+                f"the word after {before} is empty; is a variable of the shell not set?"
+            )
     options = parser_of(name).parse_args(words[1:])
     options.command = shlex.join(["segtune", *words])
     command = import_module(f"segtune.cli.{name}")

@@ -199,6 +199,7 @@ def _config(options: Namespace) -> MineConfig:
 
 def _check_out(out: Path, options: Namespace) -> None:
     """Raises where a file could not be written at the end; an unfinished run goes on."""
+    check_outputs([Output(out, lambda path: True)], force=True)
     statistics, sheet = beside(out)
     is_mined = begins(b'{\n "command": "segtune mine')
     is_going_on = is_log(log_path(out))

@@ -92,6 +92,12 @@ class Recipe:
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     precision: Precision = "fp32"
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**63:
+            raise SegtuneError(f"seed={self.seed}: expected 0 to 2**63 - 1")
+        if self.shots is not None and self.shots < 1:
+            raise SegtuneError(f"shots={self.shots}: expected 1 or more, or null for all")
+
 
 def run_recipe(
     path: Path | str,
