@@ -22,6 +22,7 @@ from typing import NoReturn
 
 from segtune.cli.commands import COMMANDS
 from segtune.errors import SegtuneError, one_line
+from segtune.storage.memory import OUT_OF_MEMORY, is_out_of_memory
 
 WHEN_INTERRUPTED = {
     "fit": "type the same command again to go on from its last checkpoint",
@@ -65,15 +66,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (SegtuneError, OSError) as error:
         _say(_message(error))
         return FAILED
-    except MemoryError:
-        _say(OUT_OF_MEMORY)
-        return FAILED
     except KeyboardInterrupt:
         way_on = WHEN_INTERRUPTED.get("".join(words[:1]), "type the same command to start again")
         _say(f"interrupted; {way_on}")
         return INTERRUPTED
     except Exception as error:
-        if _is_out_of_memory(error):
+        if is_out_of_memory(error):
             _say(OUT_OF_MEMORY)
             return FAILED
         if DEBUG in words:
@@ -156,16 +154,6 @@ def _message(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error) or type(error).__name__
-
-
-OUT_OF_MEMORY = "out of memory; use a smaller --size or --crop, or smaller images"
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Whether torch could not get memory; on a CPU it has no class of its own for that."""
-    return "OutOfMemory" in type(error).__name__ or (
-        isinstance(error, RuntimeError) and "t allocate memory" in str(error)
-    )
 
 
 def _bug(error: Exception, *, advice: str | None) -> str:

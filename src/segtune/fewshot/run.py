@@ -58,6 +58,12 @@ class EvaluateConfig:
     select: Select = "last"
     limit: int | None = None
 
+    def __post_init__(self) -> None:
+        if self.every < 0 or (self.limit is not None and self.limit < 1):
+            raise SegtuneError(
+                f"every={self.every}, limit={self.limit}: expected 0 or more, 1 or more or null"
+            )
+
 
 @dataclass(frozen=True)
 class Recipe:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from segtune.errors import DataError
+from segtune.errors import DataError, ImageError
 from segtune.storage.files import atomic_write
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".gif")
@@ -30,7 +30,7 @@ def read_image(path: Path | str) -> np.ndarray:
 
     Raises:
         FileNotFoundError: there is no such file.
-        DataError: the file is no picture, or is cut off.
+        ImageError: the file is no picture, or is cut off.
     """
     with opened(path, what="image") as image:
         return as_rgb(image, what=f"image {path}")
@@ -42,11 +42,11 @@ def as_rgb(image: Image.Image, *, what: str) -> np.ndarray:
     if image.mode in SIXTEEN_BIT_MODES:
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:
-            raise DataError(f"{what} has values beyond 16 bits; save it as 8-bit RGB")
+            raise ImageError(f"{what} has values beyond 16 bits; save it as 8-bit RGB")
         grey = (values.astype(np.int32) >> 8).astype(np.uint8)
         return np.repeat(grey[:, :, None], 3, axis=2)
     if image.mode == "F":
-        raise DataError(f"{what} holds floating-point values; save it as 8-bit RGB")
+        raise ImageError(f"{what} holds floating-point values; save it as 8-bit RGB")
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         page = Image.new("RGBA", layer.size, "white")
@@ -72,19 +72,20 @@ def write_image(path: Path | str, pixels: np.ndarray) -> None:
 def opened(path: Path | str, *, what: str) -> Iterator[Image.Image]:
     """Yields the open picture; problems with the file become one line that names it."""
     path = Path(path)
+    kind = ImageError if what == "image" else DataError
     if not path.is_file():
         raise FileNotFoundError(f"{what} {path} does not exist; check the path")
     try:
         # Through a stream: Pillow maps files that it opens itself, and so scrambles turned TIFF.
         with path.open("rb") as stream, Image.open(stream) as image:
             yield image
-    except DataError:
+    except (DataError, FileNotFoundError, MemoryError):
         raise
     except UnidentifiedImageError:
-        raise DataError(f"{what} {path} is not a readable picture; check the file") from None
+        raise kind(f"{what} {path} is not a readable picture; check the file") from None
     except Image.DecompressionBombError:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
-        raise DataError(f"{what} {path} has more than {limit} megapixels; cut it up") from None
+        raise kind(f"{what} {path} has more than {limit} megapixels; cut it up") from None
     except (OSError, SyntaxError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{what} {path} cannot be read: {reason}; copy the file again") from None
+        raise kind(f"{what} {path} cannot be read: {reason}; copy the file again") from None
