@@ -163,12 +163,16 @@ CASES: list[tuple[str, ...]] = [
     *[("train", recipe) for recipe in ("none.yaml", "photos", "empty.txt", "broken.yaml", "")],
     *[("train", recipe) for recipe in ("aliases.yaml", "deep.json", "binary.txt", "list.yaml")],
     *_with(TRAIN, "--set", (*NO_SETTING, "nothing=1", "system=rpm", "system=7", "data=none")),
-    *_with(TRAIN, "--set", ("fit.loop.steps=x", "fit.loop=3", "seed=x", "seed.x=1", "model=./none")),
+    *_with(
+        TRAIN, "--set", ("fit.loop.steps=x", "fit.loop=3", "seed=x", "seed.x=1", "model=./none")
+    ),
     *_with(TRAIN, "--set", ("options.nothing=1", "options=7", "shots=0", "shots=99", "split=dev")),
     *_with(TRAIN, "--set", ("precision=fp8", "templates=singel", "protocol=voc15-6", "layout=x")),
     *_with(TRAIN, "--set", ("fit.loop.lr=.nan", "fit.loop.lr=-1", "fit.batch=0", "fit.views=-1")),
     *_with(TRAIN, "--set", ("evaluate.data=none", "evaluate.split=dev", "evaluate.select=best")),
-    *_with(TRAIN, "--set", ("evaluate.limit=0", "evaluate.every=-1", "fit.loop.steps=0", "seed=-1")),
+    *_with(
+        TRAIN, "--set", ("evaluate.limit=0", "evaluate.every=-1", "fit.loop.steps=0", "seed=-1")
+    ),
     *_with(TRAIN, "--out", ("text.pt", "text.pt/x", "dead/x", "photos", ESCAPE, "x" * 300)),
     # demo
     *_with(("demo", "--quick"), "--out", ("text.pt", "text.pt/x", "dead/x", "foreign_demo")),

@@ -130,7 +130,10 @@ def test_the_least_score(run: Run, photos: Path, seem_folder: str) -> None:
         (("--points", "1,2", "--task", "instance"), "leave --task and --crop out"),
         (("--points", "1,2", "--crop", "32"), "leave --task and --crop out"),
         (("--points", "1,2", "--not", "sky"), "no words to look for"),
-        (("--points", "1,2"), "tiny takes no points or boxes; choose a SEEM, SAM, SAM 2 or Uni-OVSeg"),
+        (
+            ("--points", "1,2"),
+            "tiny takes no points or boxes; choose a SEEM, SAM, SAM 2 or Uni-OVSeg",
+        ),
         (("--vocab", "star", "--min-score", "0.5"), "add --task instance or panoptic"),
         (("--vocab", "star", "--min-score", "2"), "'2' is not a number from 0 to 1"),
     ],

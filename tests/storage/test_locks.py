@@ -26,7 +26,10 @@ def test_a_second_run_is_refused_until_the_first_is_killed(tmp_path: Path) -> No
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as first:
         assert first.stdout is not None
         assert first.stdout.readline() == "held\n"
-        with pytest.raises(SegtuneError, match="another run is writing .*a.safetensors"), locked(out):
+        with (
+            pytest.raises(SegtuneError, match="another run is writing .*a.safetensors"),
+            locked(out),
+        ):
             pass
         os.kill(first.pid, signal.SIGKILL)
     with locked(out):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from pathlib import Path
 from typing import get_args
 
 from segtune.cli.loading import (
@@ -123,9 +124,8 @@ def _outputs(options: Namespace) -> list[Output]:
         "--csv": (options.csv, begins(b"class,group,kind")),
         "--html": (options.html, begins(b"<!doctype html>", within=GENERATOR.encode())),
     }
-    return [
-        Output(path, is_ours, option) for option, (path, is_ours) in marks.items() if path is not None
-    ]
+    given = ((path, is_ours, option) for option, (path, is_ours) in marks.items())
+    return [Output(*each) for each in given if each[0] is not None]
 
 
 def _inputs(options: Namespace) -> tuple[str | Path | None, ...]:

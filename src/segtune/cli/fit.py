@@ -47,6 +47,8 @@ def _fit(options: Namespace, out: Path) -> int:
     system = options.system or default_system(model.backbone.kind)
     num_base = _retention_images(options, model)
     base = base_dataset(options.retention_data, images=num_base) if num_base else None
+    if base is not None:
+        model.words(base.vocabulary)  # that it cannot read should be known before the fit
     checkpoint = files_of_fit(out).checkpoint
     if checkpoint.is_file():
         print(f"going on from step {read_state(checkpoint)['step']} of {checkpoint}")

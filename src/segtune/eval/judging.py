@@ -151,9 +151,7 @@ def judge(
     )
 
 
-def _filled(
-    protocol: EvaluationProtocol, dataset: Dataset, num_images: int
-) -> EvaluationProtocol:
+def _filled(protocol: EvaluationProtocol, dataset: Dataset, num_images: int) -> EvaluationProtocol:
     """Returns the protocol with what the data set knows, and how many images were scored."""
     vocabulary = dataset.vocabulary
     seen, unseen = (
