@@ -22,6 +22,10 @@ class DataError(SegtuneError):
     """Something on disk is missing, unreadable, truncated or in an unknown layout."""
 
 
+class ImageError(DataError):
+    """A picture cannot be read; a long run leaves it out, lists it and goes on."""
+
+
 class WeightsError(SegtuneError):
     """A checkpoint or prompt file does not fit the model it is loaded into."""
 

@@ -38,7 +38,7 @@ def own_labelled(labelled: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("vocab", "expected"),
     [
-        ("", "vocabulary is empty"),
+        ("", "the word after --vocab is empty"),
         ("car, tree, Car", "names 'car' more than once"),
         ("car,, tree", "empty entry between two commas"),
         ("words.txt", "words.txt does not exist"),
@@ -95,7 +95,9 @@ def test_a_truncated_image(run: Run, photos: Path, own_labelled: Path, model_fol
     assert "a.png cannot be read" in outcome.err.splitlines()[0]
     image = own_labelled / "images" / "0.png"
     image.write_bytes(image.read_bytes()[:200])
-    is_refused(run("evaluate", own_labelled, "--model", model_folder), "0.png cannot be read")
+    outcome = run("evaluate", own_labelled, "--model", model_folder)
+    assert outcome.status == 1
+    assert "0.png cannot be read" in outcome.err
 
 
 def test_a_label_map_of_another_size(run: Run, own_labelled: Path, model_folder: str) -> None:
@@ -256,3 +258,70 @@ def test_images_of_every_kind(run: Run, model_folder: str) -> None:
         labels = Image.open(Path("segmented/labels", name).with_suffix(".png"))
         assert labels.size == (read_image(Path("in", name)).shape[1::-1])
     assert Image.open("segmented/labels/rotated.png").size == (40, 32)
+
+
+# -- long folders -------------------------------------------------------------------------------
+
+
+def _bomb(path: Path) -> None:
+    """A small file of a picture that has 400 megapixels."""
+    Image.new("1", (20_000, 20_000)).save(path)
+
+
+BAD_IMAGES = {
+    "empty": lambda path: path.write_bytes(b""),
+    "text": lambda path: path.write_text("no picture"),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:200]),
+    "huge": _bomb,
+}
+
+
+@pytest.mark.parametrize("kind", BAD_IMAGES)
+def test_one_bad_image_does_not_end_a_long_run(
+    run: Run, own_labelled: Path, model_folder: str, kind: str
+) -> None:
+    BAD_IMAGES[kind](own_labelled / "images" / "1.png")
+    captions = own_labelled / "captions.jsonl"
+    lines = [f'{{"image": "images/{i}.png", "caption": "a thing, ground"}}\n' for i in range(3)]
+    captions.write_text("".join(lines))
+    commands = {
+        ("segment", own_labelled / "images", "--vocab", "star"): "segmented/labels/2.png",
+        ("evaluate", own_labelled, "--json", "e.json"): "e.json",
+        ("mine", own_labelled, "--caption-file", captions, "--out", "m.jsonl"): "m.stats.json",
+    }
+    for words, file in commands.items():
+        outcome = run(*words, "--model", model_folder)
+        assert outcome.status == 1, outcome
+        listed, count = outcome.err.splitlines()
+        assert "1.png" in listed
+        assert re.search(r"1 of 3 (images|inputs)", count)
+        assert Path(file).exists()
+    assert '"num_images": 2' in Path("e.json").read_text()
+
+
+def test_an_image_for_which_there_is_no_memory_is_not_tried(
+    run: Run, photos: Path, model_folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segtune.cli.segment_job.free_memory", lambda: 32 * 45 * 300)
+    outcome = run("segment", photos, "--vocab", "star", "--model", model_folder)
+    assert outcome.status == 1
+    assert "b.png has 32x48 pixels, for which semantic answers need about" in outcome.err
+    assert [path.name for path in Path("segmented/labels").iterdir()] == ["a.png"]
+
+
+def test_memory_that_runs_out_on_the_way(
+    run: Run, labelled: Path, model_folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from segtune.predict.segmenter import Segmenter
+
+    answer, calls = Segmenter.answer, iter(range(9))
+
+    def failing(self: Segmenter, *args: object, **options: object) -> object:
+        if next(calls) == 1:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")
+        return answer(self, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Segmenter, "answer", failing)
+    outcome = run("evaluate", labelled, "--model", model_folder)
+    assert outcome.status == 1
+    assert "there is not enough memory for it" in outcome.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import get_args
@@ -20,7 +21,7 @@ from segtune.cli.loading import (
 from segtune.cli.scoring import base_dataset, base_retention, print_retention, print_scores
 from segtune.data.formats import read_vocabulary
 from segtune.data.protocols import layout_for, open_for, with_protocol
-from segtune.errors import SegtuneError
+from segtune.errors import SegtuneError, one_line
 from segtune.eval.judges import JUDGES
 from segtune.eval.reports.html import GENERATOR, write_html
 from segtune.eval.reports.report import FORMAT, Report, ReportRow, write_csv, write_json
@@ -33,6 +34,8 @@ from segtune.vocabulary.builtin import NameStyle
 from segtune.vocabulary.protocols import Protocol, find_protocol
 from segtune.vocabulary.scoring_map import ScoringMap
 
+SOME_FAILED = 1
+"""Exit status where some images could not be read."""
 EVALUATED = ("val", "test")
 """Splits to take where none is named, the first that exists."""
 EXAMPLES = 6
@@ -68,6 +71,7 @@ def run(options: Namespace) -> int:
     resolution = resolution_of(options, model, prompts)
     system = open_system(options, model, prompts, protocol)
     examples = EXAMPLES if options.html else 0
+    bad: dict[str, None] = {}  # in order, and once for both rows
     zero_shot = evaluate(
         model,
         dataset,
@@ -77,6 +81,7 @@ def run(options: Namespace) -> int:
         min_score=options.min_score,
         scoring=scoring,
         examples=examples,
+        on_bad=bad.setdefault,
     )
     rows = [ReportRow("zero-shot", zero_shot)]
     if prompts is not None:
@@ -90,6 +95,7 @@ def run(options: Namespace) -> int:
             min_score=options.min_score,
             scoring=scoring,
             examples=zero_shot.example_ids,
+            on_bad=bad.setdefault,
         )
         rows.append(ReportRow(_row_name(prompts), fitted))
     print_scores(rows, title=_title(rows[-1].result))
@@ -104,7 +110,11 @@ def run(options: Namespace) -> int:
         command=options.command,
     )
     _write(report, options)
-    return 0
+    for problem in bad:
+        print(one_line(f"segtune: {problem}"), file=sys.stderr)
+    if bad:
+        print(f"segtune: {len(bad)} of {len(dataset)} images left out", file=sys.stderr)
+    return SOME_FAILED if bad else 0
 
 
 def _outputs(options: Namespace) -> list[Output]:
@@ -114,11 +124,8 @@ def _outputs(options: Namespace) -> list[Output]:
         "--csv": (options.csv, begins(b"class,group,kind")),
         "--html": (options.html, begins(b"<!doctype html>", within=GENERATOR.encode())),
     }
-    return [
-        Output(path, is_ours, option)
-        for option, (path, is_ours) in marks.items()
-        if path is not None
-    ]
+    given = ((path, is_ours, option) for option, (path, is_ours) in marks.items())
+    return [Output(*each) for each in given if each[0] is not None]
 
 
 def _inputs(options: Namespace) -> tuple[str | Path | None, ...]:

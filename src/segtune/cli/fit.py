@@ -48,6 +48,8 @@ def _fit(options: Namespace, out: Path) -> int:
     system = options.system or default_system(model.backbone.kind)
     num_base = _retention_images(options, model)
     base = base_dataset(options.retention_data, images=num_base) if num_base else None
+    if base is not None:
+        model.words(base.vocabulary)  # that it cannot read should be known before the fit
     files = files_of_fit(out)
     checkpoint = files.checkpoint
     if checkpoint.is_file() and not has_diverged(files.log):
@@ -164,6 +166,7 @@ def _options_of(system: str, options: Namespace) -> dict[str, Any]:
 
 def _check_out(out: Path, options: Namespace) -> None:
     """Raises where the prompt file could not be written at the end."""
+    check_outputs([Output(out)], force=options.force)
     files = files_of_fit(out)
     outputs = [
         Output(out),

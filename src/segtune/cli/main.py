@@ -16,11 +16,13 @@ import traceback
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import NoReturn
 
 from segtune.cli.commands import COMMANDS
 from segtune.errors import SegtuneError, one_line
+from segtune.storage.memory import OUT_OF_MEMORY, is_out_of_memory
 
 WHEN_INTERRUPTED = {
     "fit": "type the same command again to go on from its last checkpoint",
@@ -64,15 +66,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (SegtuneError, OSError) as error:
         _say(_message(error))
         return FAILED
-    except MemoryError:
-        _say(OUT_OF_MEMORY)
-        return FAILED
     except KeyboardInterrupt:
         way_on = WHEN_INTERRUPTED.get("".join(words[:1]), "type the same command to start again")
         _say(f"interrupted; {way_on}")
         return INTERRUPTED
     except Exception as error:
-        if _is_out_of_memory(error):
+        if is_out_of_memory(error):
             _say(OUT_OF_MEMORY)
             return FAILED
         if DEBUG in words:
@@ -95,6 +94,11 @@ def _run(words: list[str]) -> int:
         close = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f"did you mean `segtune {close[0]}`?" if close else "`segtune --help` lists them"
         raise SegtuneError(f"{name!r} is not a command; {hint}")
+    for before, word in pairwise(words):
+        if not word.strip():
+            raise SegtuneError(
+                f"the word after {before} is empty; is a variable of the shell not set?"
+            )
     options = parser_of(name).parse_args(words[1:])
     options.command = shlex.join(["segtune", *words])
     command = import_module(f"segtune.cli.{name}")
@@ -150,16 +154,6 @@ def _message(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error) or type(error).__name__
-
-
-OUT_OF_MEMORY = "out of memory; use a smaller --size or --crop, or smaller images"
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Whether torch could not get memory; on a CPU it has no class of its own for that."""
-    return "OutOfMemory" in type(error).__name__ or (
-        isinstance(error, RuntimeError) and "t allocate memory" in str(error)
-    )
 
 
 def _bug(error: Exception, *, advice: str | None) -> str:

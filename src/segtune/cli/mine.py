@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -22,6 +23,7 @@ from segtune.data.captioned import NO_CLASSES, Captioned, captions_by_id
 from segtune.data.formats import open_dataset, read_vocabulary
 from segtune.data.left_out import left_out_of, sentences
 from segtune.data.pairs import Pair, check_format, format_of
+from segtune.data.readable import with_image
 from segtune.data.samples import IndexedDataset
 from segtune.engine.log import MiningLog, is_log
 from segtune.engine.masks import GROUND_TRUTH, LabelMasks, MaskSource, ProposedMasks
@@ -29,7 +31,7 @@ from segtune.engine.match import Filters
 from segtune.engine.mine import MineConfig, finish, log_path, mine
 from segtune.engine.stage import RegionStage
 from segtune.engine.statistics import MineStatistics, statistics_of
-from segtune.errors import SegtuneError
+from segtune.errors import SegtuneError, one_line
 from segtune.ops.regions.recipes import OVSEG, RegionConfig
 from segtune.storage.files import atomic_write, cache_dir
 from segtune.storage.images import write_image
@@ -44,6 +46,8 @@ from segtune.vocabulary.templates import read_templates
 DEFAULT_CLIP = "clip-vit-tiny"
 SAMPLES_TRIED = 100
 """Samples among which one must have captions and, where they are asked for, labels."""
+SOME_FAILED = 1
+"""Exit status where some images could not be read."""
 SHOWN_PAIRS, SHOWN_NOUNS = 24, 10
 
 
@@ -91,10 +95,15 @@ def _mine(options: Namespace, out: Path) -> int:
     statistics = statistics_of(mined.log)
     _print(statistics, options, dataset)
     files = [out, *_write_beside(out, statistics, mined.log, dataset, options)]
+    bad = [entry.problem for entry in mined.log if entry.problem is not None]
     finish(mined)
     for file in files:
         print(f"wrote {file} ({file_size(file)})")
-    return 0
+    for problem in bad:
+        print(one_line(f"segtune: {problem}"), file=sys.stderr)
+    if bad:
+        print(f"segtune: {len(bad)} of {len(dataset)} images left out", file=sys.stderr)
+    return SOME_FAILED if bad else 0
 
 
 def build_stage(
@@ -163,7 +172,8 @@ def _open_data(options: Namespace) -> Dataset:
 
 def _any(dataset: Dataset, holds: Callable[[Sample], bool]) -> bool:
     """Whether something holds for one of the first samples."""
-    return any(holds(dataset[index]) for index in range(min(len(dataset), SAMPLES_TRIED)))
+    tried = range(min(len(dataset), SAMPLES_TRIED))
+    return any(map(holds, with_image(dataset, tried)))
 
 
 def _is_labelled(sample: Sample) -> bool:
@@ -199,6 +209,7 @@ def _config(options: Namespace) -> MineConfig:
 
 def _check_out(out: Path, options: Namespace) -> None:
     """Raises where a file could not be written at the end; an unfinished run goes on."""
+    check_outputs([Output(out, lambda path: True)], force=True)
     statistics, sheet = beside(out)
     is_mined = begins(b'{\n "command": "segtune mine')
     is_going_on = is_log(log_path(out))

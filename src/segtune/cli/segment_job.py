@@ -14,14 +14,19 @@ from segtune.cli.options.clicks import Pointing
 from segtune.cli.tables import percent
 from segtune.data.masks.source import MaskSource
 from segtune.data.masks_in import without_empty
-from segtune.errors import DataError, SegtuneError, one_line
+from segtune.data.readable import is_bad_image, what_is_bad
+from segtune.errors import ImageError, SegtuneError, one_line
 from segtune.predict.agreement import labels_equal
 from segtune.predict.look import painted
 from segtune.predict.segmenter import Segmenter
 from segtune.prompts import Prompts
-from segtune.storage.images import read_image
+from segtune.storage.images import image_size, read_image
+from segtune.storage.memory import free_memory
 from segtune.systems.base import System
 from segtune.types import Resolution, Sample, Segmentation, Task, Vocabulary
+
+BYTES_PER_PIXEL = {"semantic": 300, "instance": 280, "panoptic": 70}
+"""Memory that an answer takes at most, measured on images of 12 megapixels."""
 
 
 @dataclass(frozen=True)
@@ -77,32 +82,17 @@ class Job:
         told = self.system is None
         for image in tqdm(images, "segment", disable=None):
             try:
+                self._check_memory(image)
                 pixels = read_image(image.path)
-            except (DataError, OSError) as error:
-                self.fail(str(error))
+                sample = Sample(image.name, pixels)
+                result = self._answer(sample, image)
+            except Exception as error:
+                if not self._is_about_one_image(error):
+                    raise
+                self.fail(what_is_bad(error, str(image.path)))
                 continue
-            sample = Sample(image.name, pixels)
-            if self.everything:
-                result = self._ranked(
-                    self.model.segment_everything(sample, resolution=self.resolution)
-                )
-            elif self.pointing is not None:
-                result = self._pointed_at(sample, image, self.pointing)
-            elif self.masks is not None:
-                named = self._named(sample, image, self.masks)
-                if named is None:
-                    continue
-                result = named
-            else:
-                result = self.model.segment(
-                    sample,
-                    self.vocabulary,
-                    prompts=self.prompts,
-                    task=self.task,
-                    min_score=self.min_score,
-                    system=self.system,
-                    resolution=self.resolution,
-                )
+            if result is None:
+                continue
             if not told:
                 self._tell_agreement(sample)
                 told = True
@@ -113,6 +103,45 @@ class Job:
                 self.shares[name] = self.shares.get(name, 0.0) + share
                 self.counts[name] = self.counts.get(name, 0) + 1
             yield Answer(image.name, pixels, result)
+
+    def _answer(self, sample: Sample, image: ImageFile) -> Segmentation | None:
+        """Returns the answer for an image; None where its masks cannot be read."""
+        if self.everything:
+            answer = self.model.segment_everything(sample, resolution=self.resolution)
+            return self._ranked(answer)
+        if self.pointing is not None:
+            return self._pointed_at(sample, image, self.pointing)
+        if self.masks is not None:
+            return self._named(sample, image, self.masks)
+        return self.model.segment(
+            sample,
+            self.vocabulary,
+            prompts=self.prompts,
+            task=self.task,
+            min_score=self.min_score,
+            system=self.system,
+            resolution=self.resolution,
+        )
+
+    def _is_about_one_image(self, error: Exception) -> bool:
+        """Whether the others may do better: the file is bad or huge, or others were answered."""
+        if isinstance(error, SegtuneError):
+            return is_bad_image(error) or (self.masks is None and self.num_done > 0)
+        return isinstance(error, OSError) or is_bad_image(error)
+
+    def _check_memory(self, image: ImageFile) -> None:
+        """Raises `ImageError` where an image needs more memory than there is.
+
+        It is said before it is tried, because many systems end a process that takes too much.
+        """
+        height, width = image_size(image.path)
+        needed, free = height * width * BYTES_PER_PIXEL[self.task], free_memory()
+        if free is not None and needed > free:
+            raise ImageError(
+                f"{image.path} has {width}x{height} pixels, for which {self.task} answers need "
+                f"about {needed / 2**30:.1f} GB of memory, and {free / 2**30:.1f} are free; make "
+                "it smaller"
+            )
 
     def _tell_agreement(self, sample: Sample) -> None:
         """Prints how many labels an approximate system shares with the exact one."""

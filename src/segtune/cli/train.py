@@ -45,7 +45,7 @@ def check_out(out: Path) -> None:
         SegtuneError: `out` is a file, cannot be written into, or holds something else than a run.
     """
     check_folder(out, writes=(), is_ours=is_run, force=False)
-    if out.is_dir() and not is_run(out) and (others := sorted(os.listdir(out))):
+    if out.is_dir() and not is_run(out) and (others := sorted(path.name for path in out.iterdir())):
         raise SegtuneError(f"{out} holds other files, such as {others[0]}; choose another --out")
 
 

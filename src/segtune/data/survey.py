@@ -8,6 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from segtune.data.left_out import LeftOut, left_out_of, sentences
+from segtune.data.readable import with_image
 from segtune.types import IGNORE, Dataset, Sample, Vocabulary
 
 LOOKED_AT = 100
@@ -93,8 +94,8 @@ def survey(dataset: Dataset, *, most: int = LOOKED_AT) -> Survey:
     size = len(dataset.vocabulary)
     pixels, objects = np.zeros(size, np.int64), np.zeros(size, np.int64)
     unlabelled = 0
-    for index in tqdm(chosen, "reading labels", disable=None, leave=False, delay=2):
-        sample = dataset[index]
+    bar = tqdm(chosen, "reading labels", disable=None, leave=False, delay=2)
+    for sample in with_image(dataset, bar):
         of_pixels, missing = _pixels(sample, size)
         pixels += of_pixels
         unlabelled += missing

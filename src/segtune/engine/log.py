@@ -29,6 +29,7 @@ class Entry:
         nouns: how many nouns its captions have.
         pairs: in the order of the nouns.
         verdicts: one per pair where the image has labels, else None.
+        problem: why nothing was looked at; None where it was.
     """
 
     index: int
@@ -36,6 +37,7 @@ class Entry:
     nouns: int
     pairs: tuple[Pair, ...]
     verdicts: tuple[Verdict | None, ...] | None
+    problem: str | None = None
 
 
 def is_log(path: Path, first: str = "data") -> bool:
@@ -106,6 +108,7 @@ class MiningLog:
                 "nouns": entry.nouns,
                 "pairs": [pair.row() for pair in entry.pairs],
                 "verdicts": entry.verdicts,
+                **({} if entry.problem is None else {"problem": entry.problem}),
             }
         )
         self.num_done += 1
@@ -126,6 +129,7 @@ class MiningLog:
                 entry["nouns"],
                 tuple(Pair.from_row(row) for row in entry["pairs"]),
                 None if entry["verdicts"] is None else tuple(entry["verdicts"]),
+                entry.get("problem"),
             )
 
     def __enter__(self) -> MiningLog:

@@ -25,7 +25,7 @@ from segtune.engine.judge import verdict
 from segtune.engine.log import Entry, MiningLog
 from segtune.engine.match import Filters, match_nouns
 from segtune.engine.regions import weights_key
-from segtune.engine.stage import LookedAt, RegionStage, look_at
+from segtune.engine.stage import Bad, LookedAt, RegionStage, look_at
 from segtune.engine.words import ImageNoun, NounEmbeds, Wording, image_nouns
 from segtune.errors import SegtuneError
 from segtune.types import Dataset, TemplateSet
@@ -155,18 +155,21 @@ def _mine_rest(
     with bar, closing(looked_at):  # type: ignore[type-var]  # a generator, which can be closed
         for images in _blocks(looked_at):
             nouns = image_nouns(
-                [image.captions for image in images],
+                [() if isinstance(image, Bad) else image.captions for image in images],
                 extractor,
                 use=config.captions,
                 drop_generic=config.drop_generic,
                 wording=config.wording,
             )
             for image, words in zip(images, nouns, strict=True):
-                log.append(_entry(image, words, stage, embeds, config, taken))
+                if isinstance(image, Bad):
+                    log.append(Entry(image.index, 0, 0, (), None, image.problem))
+                else:
+                    log.append(_entry(image, words, stage, embeds, config, taken))
                 bar.update()
 
 
-def _blocks(images: Iterator[LookedAt]) -> Iterator[list[LookedAt]]:
+def _blocks(images: Iterator[LookedAt | Bad]) -> Iterator[list[LookedAt | Bad]]:
     while block := list(islice(images, BLOCK)):
         yield block
 

@@ -18,6 +18,7 @@ from loky import ProcessPoolExecutor
 
 from segtune.backbones.clip.model import ClipVit
 from segtune.data.pairs import decode_rle
+from segtune.data.readable import is_bad_image, what_is_bad
 from segtune.engine.judge import label_map, owner
 from segtune.engine.masks import MaskSource
 from segtune.engine.regions import (
@@ -55,6 +56,19 @@ class LookedAt:
     owners: tuple[int | None, ...] | None
 
 
+@dataclass(frozen=True)
+class Bad:
+    """One image that cannot be looked at.
+
+    Attributes:
+        index: of the sample.
+        problem: one sentence that names the image.
+    """
+
+    index: int
+    problem: str
+
+
 class RegionStage:
     """Reads an image, takes its masks and embeds them; regions that are on disk are not embedded.
 
@@ -78,8 +92,16 @@ class RegionStage:
         self.config = for_clip(config, clip)
         self.cache = RegionCache(cache)
 
-    def __call__(self, index: int) -> LookedAt:
-        """Returns the image at an index of the dataset."""
+    def __call__(self, index: int) -> LookedAt | Bad:
+        """Returns the image at an index of the dataset, or what is bad about it."""
+        try:
+            return self._look(index)
+        except Exception as error:
+            if not is_bad_image(error):
+                raise
+            return Bad(index, what_is_bad(error, self.dataset.sample_id(index)))
+
+    def _look(self, index: int) -> LookedAt:
         sample = self.dataset[index]
         key = region_key(sample, self.source.key(sample), self.clip, self.config)
         regions = self.cache.get(key)
@@ -103,7 +125,7 @@ class RegionStage:
 
 def look_at(
     indices: range, build: Callable[[], RegionStage], *, workers: int = 1
-) -> Iterator[LookedAt]:
+) -> Iterator[LookedAt | Bad]:
     """Yields the images at the indices, in their order.
 
     Args:
@@ -118,7 +140,7 @@ def look_at(
         return
     # torch's threads do not survive a fork; spawned workers would run the caller's script again.
     with ProcessPoolExecutor(workers, initializer=_start, initargs=(build,)) as executor:
-        waiting: deque[Future[LookedAt]] = deque()
+        waiting: deque[Future[LookedAt | Bad]] = deque()
         try:
             for index in indices:
                 waiting.append(executor.submit(_work, index))
@@ -140,6 +162,6 @@ def _start(build: Callable[[], RegionStage]) -> None:
     _stage = build()
 
 
-def _work(index: int) -> LookedAt:
+def _work(index: int) -> LookedAt | Bad:
     assert _stage is not None
     return _stage(index)

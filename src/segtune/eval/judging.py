@@ -13,7 +13,8 @@ from typing import NoReturn, Protocol
 import numpy as np
 from tqdm import tqdm
 
-from segtune.errors import SegtuneError
+from segtune.data.readable import is_bad_image, what_is_bad
+from segtune.errors import DataError, SegtuneError
 from segtune.eval.examples import collect, ranked
 from segtune.eval.judges import JUDGES
 from segtune.eval.needs import check_data
@@ -90,6 +91,7 @@ def judge(
     examples: int | Sequence[str] = 6,
     example_side: int = 640,
     progress: bool = True,
+    on_bad: Callable[[str], None] | None = None,
 ) -> EvaluationResult:
     """Returns the scores of a task over every image of a data set.
 
@@ -103,27 +105,39 @@ def judge(
             about a second time at the end, so that memory stays bounded.
         example_side: longer side of kept images.
         progress: show a bar, if the output is a terminal.
+        on_bad: told of every image that cannot be read or does not fit into memory, which is then
+            left out; None stops at the first.
 
     Raises:
-        DataError: the data lacks what the task needs.
+        DataError: the data lacks what the task needs, or no image can be read.
     """
     spec, vocabulary = JUDGES.find(task), dataset.vocabulary
     check_data(dataset, spec)
     how: Judge = resolve(spec.judge)(model, vocabulary)
     image_scores: dict[str, float] = {}
+    bad: list[str] = []
     seconds = 0.0
     # disable=None asks tqdm to be silent where the output is not a terminal.
     for index in tqdm(range(len(dataset)), desc="evaluate", disable=None if progress else True):
-        sample = dataset[index]
-        start = time.perf_counter()
-        answers = how.ask(sample)
+        try:
+            sample = dataset[index]
+            start = time.perf_counter()
+            answers = how.ask(sample)
+        except Exception as error:
+            if on_bad is None or not is_bad_image(error):
+                raise
+            bad.append(said := what_is_bad(error, dataset.sample_id(index)))
+            on_bad(said)
+            continue
         seconds += time.perf_counter() - start
         image_scores[sample.id] = how.count(sample, answers)
+    if bad and not image_scores:
+        raise DataError(f"no image of {dataset.name} can be evaluated: {bad[0]}")
     return EvaluationResult(
         task=spec.name,
         vocabulary=vocabulary,
         scores=how.scores(),
-        protocol=_filled(protocol or EvaluationProtocol(), dataset),
+        protocol=_filled(protocol or EvaluationProtocol(), dataset, len(image_scores)),
         image_scores=image_scores,
         examples=collect(
             lambda sample: how.pictures(sample, how.ask(sample)),
@@ -137,8 +151,8 @@ def judge(
     )
 
 
-def _filled(protocol: EvaluationProtocol, dataset: Dataset) -> EvaluationProtocol:
-    """Returns the protocol with what the data set knows."""
+def _filled(protocol: EvaluationProtocol, dataset: Dataset, num_images: int) -> EvaluationProtocol:
+    """Returns the protocol with what the data set knows, and how many images were scored."""
     vocabulary = dataset.vocabulary
     seen, unseen = (
         tuple(vocabulary.names[i] for i in vocabulary.ids_in(tag)) for tag in ("seen", "unseen")
@@ -149,7 +163,7 @@ def _filled(protocol: EvaluationProtocol, dataset: Dataset) -> EvaluationProtoco
         split=dataset.split,
         vocabulary=vocabulary.name,
         classes=vocabulary.names,
-        num_images=len(dataset),
+        num_images=num_images,
         seen=seen,
         unseen=unseen,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from segtune.data.readable import with_image
 from segtune.data.regions import SAMPLES_TRIED, require_instances
 from segtune.errors import DataError
 from segtune.eval.judges import JudgeSpec, Need
@@ -24,7 +25,7 @@ def check_data(dataset: Dataset, task: JudgeSpec) -> None:
 
 def _label_maps(dataset: Dataset, what: str) -> None:
     tried = range(min(len(dataset), SAMPLES_TRIED))
-    if all(dataset[index].semantic is None for index in tried):
+    if all(sample.semantic is None for sample in with_image(dataset, tried)):
         raise DataError(
             f"{dataset.name} ({dataset.split}) has no label maps, which {what} needs; use task "
             "instance for objects, or a labelled split"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ def evaluate(
     scoring: ScoringMap | None = None,
     examples: int | Sequence[str] = 6,
     progress: bool = True,
+    on_bad: Callable[[str], None] | None = None,
 ) -> EvaluationResult:
     """Returns the scores of a model, with or without prompts, on every image.
 
@@ -55,6 +56,7 @@ def evaluate(
             `Protocol.scoring_map`.
         examples: pictures to keep, or their sample ids.
         progress: show a bar where the output is a terminal.
+        on_bad: told of images that cannot be read; see `segtune.eval.judging.judge`.
 
     Raises:
         SegtuneError: the data lacks what the task needs, or prompts are given for clicks and boxes.
@@ -69,7 +71,15 @@ def evaluate(
                 "without prompts"
             )
         scored, protocol = _at_places(model, resolution)
-        return judge(task, scored, dataset, protocol=protocol, examples=examples, progress=progress)
+        return judge(
+            task,
+            scored,
+            dataset,
+            protocol=protocol,
+            examples=examples,
+            progress=progress,
+            on_bad=on_bad,
+        )
     resolution = resolution or (prompts.resolution if prompts is not None else model.resolution)
     if seen_shift is None:
         seen_shift = _shift_of(prompts)
@@ -117,6 +127,7 @@ def evaluate(
         protocol=_protocol(model, prompts, resolution, extra),
         examples=examples,
         progress=progress,
+        on_bad=on_bad,
     )
 
 

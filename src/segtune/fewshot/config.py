@@ -56,6 +56,10 @@ class FitConfig:
     trial_steps: int | None = None
 
     def __post_init__(self) -> None:
+        if self.batch < 1 or self.views < 0:
+            raise SegtuneError(
+                f"batch={self.batch}, views={self.views}: expected 1 or more, 0 or more"
+            )
         if self.rate_factors and (self.folds < 2 or self.views < 1):
             raise SegtuneError(
                 f"folds={self.folds}, views={self.views}: held-out shots need at least 2 folds and "

@@ -58,6 +58,12 @@ class EvaluateConfig:
     select: Select = "last"
     limit: int | None = None
 
+    def __post_init__(self) -> None:
+        if self.every < 0 or (self.limit is not None and self.limit < 1):
+            raise SegtuneError(
+                f"every={self.every}, limit={self.limit}: expected 0 or more, 1 or more or null"
+            )
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -91,6 +97,12 @@ class Recipe:
     fit: FitConfig = field(default_factory=FitConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     precision: Precision = "fp32"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**63:
+            raise SegtuneError(f"seed={self.seed}: expected 0 to 2**63 - 1")
+        if self.shots is not None and self.shots < 1:
+            raise SegtuneError(f"shots={self.shots}: expected 1 or more, or null for all")
 
 
 def run_recipe(

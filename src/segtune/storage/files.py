@@ -78,7 +78,7 @@ def sweep(folder: Path) -> None:
             found = _TEMPORARY.fullmatch(entry.name)
             if found and found[1] == _machine() and not _is_alive(int(found[2])):
                 with suppress(OSError):
-                    os.unlink(entry.path)
+                    Path(entry.path).unlink()
 
 
 def _machine() -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from segtune.errors import DataError
+from segtune.errors import DataError, ImageError
 from segtune.storage.files import atomic_write
 from segtune.storage.image_kinds import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 from segtune.storage.image_kinds import load_plugin, why_not
@@ -66,7 +66,7 @@ def read_image(path: Path | str) -> np.ndarray:
 
     Raises:
         FileNotFoundError: there is no such file.
-        DataError: the file is no picture, or is cut off.
+        ImageError: the file is no picture, or is cut off.
     """
     with opened(path, what="image") as image:
         if getattr(image, "is_animated", False) and image.format != "MPO":
@@ -83,7 +83,7 @@ def as_rgb(image: Image.Image, *, what: str) -> np.ndarray:
         grey = _upper_bits(np.asarray(image), stated, what=what)
         return np.repeat(grey[:, :, None], 3, axis=2)
     if image.mode == "F":
-        raise DataError(f"{what} holds floating-point values; save it as 8-bit RGB")
+        raise ImageError(f"{what} holds floating-point values; save it as 8-bit RGB")
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         page = Image.new("RGBA", layer.size, "white")
@@ -111,7 +111,7 @@ def _upper_bits(values: np.ndarray, stated: object, *, what: str) -> np.ndarray:
         what: names the picture in messages.
     """
     if values.min() < 0 or values.max() > 65535:
-        raise DataError(f"{what} has values beyond 16 bits; save it as 8-bit RGB")
+        raise ImageError(f"{what} has values beyond 16 bits; save it as 8-bit RGB")
     stated = stated[0] if isinstance(stated, tuple) and stated else stated
     is_stated = isinstance(stated, int) and stated >= values.max()
     largest = int(stated) if isinstance(stated, int) and is_stated else int(values.max())
@@ -162,6 +162,7 @@ def write_image(path: Path | str, pixels: np.ndarray) -> None:
 def opened(path: Path | str, *, what: str) -> Iterator[Image.Image]:
     """Yields the open picture; problems with the file become one line that names it."""
     path = Path(path)
+    kind = ImageError if what == "image" else DataError
     if not path.is_file():
         raise FileNotFoundError(f"{what} {path} does not exist; check the path")
     load_plugin(path.suffix)
@@ -169,13 +170,13 @@ def opened(path: Path | str, *, what: str) -> Iterator[Image.Image]:
         # Through a stream: Pillow maps files that it opens itself, and so scrambles turned TIFF.
         with path.open("rb") as stream, Image.open(stream) as image:
             yield image
-    except DataError:
+    except (DataError, FileNotFoundError, MemoryError):
         raise
     except UnidentifiedImageError:
-        raise DataError(f"{what} {path} {why_not(path)}") from None
+        raise kind(f"{what} {path} {why_not(path)}") from None
     except Image.DecompressionBombError:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
-        raise DataError(f"{what} {path} has more than {limit} megapixels; cut it up") from None
+        raise kind(f"{what} {path} has more than {limit} megapixels; cut it up") from None
     except Exception as error:  # a damaged file raises whatever its bytes lead to
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{what} {path} cannot be read: {reason}; copy the file again") from None
+        raise kind(f"{what} {path} cannot be read: {reason}; copy the file again") from None

@@ -36,7 +36,7 @@ def locked(path: Path | str) -> Iterator[None]:
         >>> with locked(out), locked(out):
         ...     pass
         Traceback (most recent call last):
-        segtune.errors.SegtuneError: another run is writing ...; wait for it, or choose another --out
+        segtune.errors.SegtuneError: another run is writing ...; wait for it, ...
         >>> out.parent.exists()
         False
     """
@@ -83,7 +83,7 @@ def _taken(lock: Path, path: Path) -> int:
         except OSError:  # a disk without locks
             return file
         try:
-            is_there = os.path.samestat(os.fstat(file), os.stat(lock))
+            is_there = os.path.samestat(os.fstat(file), lock.stat())
         except FileNotFoundError:
             is_there = False
         if is_there:

@@ -34,9 +34,9 @@ def load_yaml(text: str, *, where: str, as_text: bool = False) -> Any:
     Example:
         >>> load_yaml("{lr: 1e-3, on: [a]}", where="my.yaml", as_text=True)
         {'lr': '1e-3', 'on': ['a']}
-        >>> load_yaml("a: &x [1]\\nb: *x", where="my.yaml")
+        >>> load_yaml("a: &x [1]\\nb: *x", where="f.yaml")
         Traceback (most recent call last):
-        segtune.errors.SegtuneError: my.yaml line 2: the alias *x is not read; write the value itself
+        segtune.errors.SegtuneError: f.yaml line 2: the alias *x is not read; write the value itself
     """
     import yaml
 
@@ -74,9 +74,9 @@ def _check(events: Any, where: str) -> None:
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if depth > DEEPEST:
-            raise SegtuneError(
-                f"{where} line {event.start_mark.line + 1}: brackets in brackets without end"
-            )
+            mark = event.start_mark
+            line = f" line {mark.line + 1}" if mark else ""
+            raise SegtuneError(f"{where}{line}: brackets in brackets without end")
 
 
 @cache

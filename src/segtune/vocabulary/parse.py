@@ -73,6 +73,8 @@ def parse_vocabulary(
     protocol, _, group = text.rpartition(":")
     if group in get_args(Group) and is_protocol(protocol):
         return zero_shot(protocol, cast(Group, group))
+    if is_protocol(protocol):
+        raise unknown_name(group, get_args(Group), what=f"group of {protocol}")
     if Path(text).suffix.lower() in FILE_TYPES and "\n" not in text:
         return _from_file(Path(text), name=name, in_label_order=in_label_order)
     if re.fullmatch(r"\w+_\d+", text) and difflib.get_close_matches(text, builtin_names()):

@@ -118,7 +118,7 @@ def fit(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--shots-by", choices=("image", "class"), default="image", help="what --shots counts"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    parser.add_argument("--seed", type=natural_int, default=0, metavar="N", help="default: 0")
     parser.add_argument("--steps", type=positive_int, metavar="N", help="optimiser steps")
     parser.add_argument("--lr", type=positive_float, metavar="X", help="learning rate")
     parser.add_argument("--batch", type=positive_int, metavar="N", help="views per step")
@@ -208,7 +208,7 @@ def demo(parser: ArgumentParser) -> None:
     )
     force_option(parser)
     parser.add_argument("--quick", action="store_true", help="fewer steps and images")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    parser.add_argument("--seed", type=natural_int, default=0, metavar="N", help="default: 0")
     parser.add_argument("--model", metavar="M", help="default: the bundled model")
 
 

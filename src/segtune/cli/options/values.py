@@ -36,6 +36,10 @@ def formats(text: str) -> tuple[str, ...]:
     return names
 
 
+LARGEST = 2**31 - 1
+"""Whole number that options take."""
+
+
 def positive_int(text: str) -> int:
     """Returns a whole number from 1 on."""
     return _at_least(1, text)
@@ -79,5 +83,7 @@ def _at_least(least: int, text: str) -> int:
     except ValueError:
         value = least - 1
     if value < least:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} on")
+        raise argparse.ArgumentTypeError(f"{text[:60]!r} is not a whole number from {least} on")
+    if value > LARGEST:
+        raise argparse.ArgumentTypeError(f"{text[:60]!r} is more than {LARGEST}")
     return value

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 PREFIX = "synthetic:"
 FORMS = {
-    "size": r"\d+(x\d+)?",
-    "length": r"[1-9]\d*",
-    "seed": r"\d+",
-    "captions": r"[1-9]\d*",
+    "size": r"\d{1,9}(x\d{1,9})?",
+    "length": r"[1-9]\d{0,8}",
+    "seed": r"\d{1,9}",
+    "captions": r"[1-9]\d{0,8}",
     "noise": "[01]",
     "reveal": "[01]",
     "stuff_regions": "[01]",
@@ -43,15 +43,20 @@ def read(world: str, options: Mapping[str, str], *, split: str | None = None) ->
     """Returns one split of the world called `world`; "train" where `split` is None."""
     from segtune.data.synthetic.captions import CLEAN, NOISY
     from segtune.data.synthetic.dataset import SyntheticDataset
+    from segtune.data.synthetic.scene import LARGEST, SMALLEST
 
     for option, value in options.items():
         if option not in FORMS or not re.fullmatch(FORMS[option], value):
             raise DataError(
-                f"{option}={value} is not an option of {PREFIX}{world}; possible are size=192 or "
-                "size=128x192, length=100, seed=3, captions=5, noise=1, reveal=1, stuff_regions=1 "
+                f"{option}={value[:60]} is not an option of {PREFIX}{world}; possible are "
+                "size=192 or size=128x192, length=100, seed=3, captions=5, noise=1, reveal=1, stuff_regions=1 "
                 "and stored=1"
             )
     height, _, width = options.get("size", "192").partition("x")
+    if not all(SMALLEST <= int(side) <= LARGEST for side in (height, width or height)):
+        raise DataError(
+            f"size={options['size']}: scenes are {SMALLEST} to {LARGEST} px on each side"
+        )
     length = options.get("length")
     dataset = SyntheticDataset(
         world,

@@ -28,6 +28,8 @@ from segtune.data.synthetic.surfaces import TilePool
 
 MIN_VISIBLE_SHARE = 0.4  # a thing hidden further than this is left out of the scene
 MIN_VISIBLE_PX = 16
+SMALLEST, LARGEST = 64, 512
+"""Sides of scenes in pixels."""
 
 
 @dataclass(frozen=True)
@@ -141,8 +143,10 @@ def compose_scene(
         size: (height, width) in pixels, each 64..512.
         tiles: pool of surfaces; the default pool where None.
     """
-    if not all(64 <= side <= 512 for side in size):
-        raise ValueError(f"scenes are 64 to 512 px on each side, not {size[0]}x{size[1]}")
+    if not all(SMALLEST <= side <= LARGEST for side in size):
+        raise ValueError(
+            f"scenes are {SMALLEST} to {LARGEST} px on each side, not {size[0]}x{size[1]}"
+        )
     tiles = tiles or default_tiles()
     ground = paint_ground(tiles, rng, size)
     light = sample_light(rng)
