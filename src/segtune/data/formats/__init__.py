@@ -177,6 +177,12 @@ def dataset_splits(spec: str | Path, *, layout: str | None = None) -> tuple[str,
     return _choose(path, layout).module().splits(path)
 
 
+def layout_of(spec: str | Path, *, layout: str | None = None) -> str:
+    """Returns the name of the layout in which `open_dataset` would read a path."""
+    place, _ = _take_apart(str(spec))
+    return "synthetic" if place.startswith(synthetic.PREFIX) else _choose(Path(place), layout).name
+
+
 def looks_like(spec: str | Path, layout: str) -> bool:
     """Returns whether there are files at a path that can be read in a layout."""
     place, _ = _take_apart(str(spec))

@@ -89,7 +89,8 @@ def drawing_of(shape: LabelmeShape, *, line_width: float) -> Stroke | Bitmap:
 def _bitmap(shape: LabelmeShape) -> Bitmap:
     if shape.mask is None or not shape.points:
         raise ShapeError("is a mask without its pixels")
-    pixels = np.array(picture(shape.mask, what="mask"))
+    image = picture(shape.mask, what="mask")
+    pixels = np.asarray(image.convert("L") if image.mode == "1" else image)
     mask = pixels.any(2) if pixels.ndim == 3 else pixels > 0
     x, y = shape.points[0]
     if not (math.isfinite(x) and math.isfinite(y)):
