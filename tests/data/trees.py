@@ -436,3 +436,14 @@ def yolo(root: Path, *, lines: str = YOLO_BOX, order: str = "{kind}/train/{name}
     file.write_text(lines)
     (root / "data.yaml").write_text("train: ../train/images\nnc: 2\nnames: [dog, cat]\n")
     return file
+
+
+def labelstudio(root: Path, *regions: dict, url: str = "/data/upload/3/0a1b2c3d-a.jpg") -> Path:
+    """An export of Label Studio with one task: a box of 4x3 pixels called "cat", or others."""
+    save_image(root / "images" / "a.jpg")
+    box = {"x": 12.5, "y": 100 / 6, "width": 50, "height": 50, "rotation": 0}
+    cat = {"type": "rectanglelabels", "value": box | {"rectanglelabels": ["cat"]}}
+    size = {"original_width": 8, "original_height": 6, "from_name": "label", "to_name": "image"}
+    result = [size | region for region in regions or (cat,)]
+    task = {"id": 1, "data": {"image": url}, "annotations": [{"id": 5, "result": result}]}
+    return save_json(root / "project-1.json", [task | {"predictions": []}])

@@ -74,20 +74,22 @@ def test_forty_scenes_come_back(tmp_path: Path, to: str) -> None:
         {} if TARGETS[to].holds_objects else {"objects, of which only the classes stay": 240},
     )
     again = open_dataset(tmp_path)
-    assert again.vocabulary.names == WORDS.names
+    assert set(again.vocabulary.names) == set(WORDS.names)
+    ids = np.array([*map(WORDS.index, again.vocabulary.names), IGNORE])
     assert len(again) == COUNT
     for index in range(COUNT):
         found = again[index]
         known = next(sample for sample in scenes.samples if sample.id == found.id)
-        assert (painted(found) == known.semantic).all()
+        assert (ids[painted(found)] == known.semantic).all()
         assert (found.pixels() == known.pixels()).all()
         if TARGETS[to].holds_objects:
-            objects = [i for i in found.instances if i.class_id != 0]
-            masks = {(i.class_id, i.mask.tobytes()) for i in objects}
-            assert masks == {(i.class_id, i.mask.tobytes()) for i in known.instances}
+            masks = {(ids[i.class_id], i.mask.tobytes()) for i in found.instances}
+            assert {(class_id, mask) for class_id, mask in masks if class_id} == {
+                (i.class_id, i.mask.tobytes()) for i in known.instances
+            }
 
 
-@pytest.mark.parametrize("to", set(TARGETS) - {"cvat"})
+@pytest.mark.parametrize("to", sorted(set(TARGETS) - {"cvat", "labelstudio"}))
 def test_splits_go_into_one_folder(tmp_path: Path, to: str) -> None:
     for split, part in (("train", slice(0, 3)), ("val", slice(3, 5))):
         convert(Scenes(split, samples=Scenes().samples[part]), tmp_path, to=to)

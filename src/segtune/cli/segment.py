@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from segtune.cli.images import ImageFile, find_images
+from segtune.cli.jobs.segment import Job
 from segtune.cli.loading import open_model, open_prompts, open_system, resolution_of
 from segtune.cli.options import clicks
 from segtune.cli.options.clicks import Pointing
 from segtune.cli.options.outputs import choose_task, image_refs
-from segtune.cli.segment_job import Job
 from segtune.cli.tables import percent, print_table
 from segtune.data.formats import read_vocabulary
 from segtune.data.masks.source import MaskSource

@@ -8,6 +8,7 @@ Where the data is divided, so is the result. Every target opens again without op
     panoptic        images/[SPLIT/]*   annotations/panoptic_SPLIT.json and id maps
     labelme         [SPLIT/]*          [SPLIT/]*.json         beside the photographs
     cvat            [SPLIT/]images/*   [SPLIT/]annotations.xml
+    labelstudio     [SPLIT/]images/*   [SPLIT/]labelstudio.json
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ TARGETS = {
     "panoptic": Target("annotations/panoptic_{split}.json"),
     "labelme": Target("{split/}", "{split/}"),
     "cvat": Target("{split/}annotations.xml", "{split/}images/"),
+    "labelstudio": Target("{split/}labelstudio.json", "{split/}images/"),
     "yolo": Target("labels/{split/}"),
 }
 

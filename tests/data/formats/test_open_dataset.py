@@ -27,6 +27,7 @@ TREES = {
     "color_png": trees.color_png,
     "voc_project": trees.voc_project,
     "cvat": trees.cvat,
+    "labelstudio": trees.labelstudio,
     "yolo": trees.yolo,
     "labelme": trees.labelme,
 }

@@ -25,7 +25,16 @@ from segtune.systems import SYSTEMS, default_systems
 
 TASKS = ("semantic", "instance", "panoptic")
 RETENTION_IMAGES = 40
-CONVERTED_TO = ("coco", "coco-polygons", "cvat", "labelme", "panoptic", "png", "yolo")
+CONVERTED_TO = (
+    "coco",
+    "coco-polygons",
+    "cvat",
+    "labelme",
+    "labelstudio",
+    "panoptic",
+    "png",
+    "yolo",
+)
 """Formats of `segtune convert`; the keys of `segtune.export.convert.TARGETS`."""
 
 

@@ -77,6 +77,11 @@ _LAYOUTS = (
         "maps.voc_project",
     ),
     Layout("cvat", "annotations.xml of CVAT for images, with images/", "cvat.images"),
+    Layout(
+        "labelstudio",
+        "a JSON export of Label Studio, with images/ as uploaded",
+        "labelstudio.tasks",
+    ),
     Layout("yolo", "images/ with labels/*.txt of polygons, and data.yaml", "yolo.folders"),
     Layout("labelme", "photographs with LabelMe's *.json beside them", "labelme.project"),
     Layout("captions", 'captions.jsonl with {"image": "...", "captions": [...]}; no labels'),

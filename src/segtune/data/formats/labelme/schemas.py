@@ -91,7 +91,7 @@ def _bitmap(shape: LabelmeShape) -> Bitmap:
         raise ShapeError("is a mask without its pixels")
     image = picture(shape.mask, what="mask")
     pixels = np.asarray(image.convert("L") if image.mode == "1" else image)
-    mask = pixels.any(2) if pixels.ndim == 3 else pixels > 0
+    mask = np.asarray(pixels.any(2) if pixels.ndim == 3 else pixels > 0)
     x, y = shape.points[0]
     if not (math.isfinite(x) and math.isfinite(y)):
         raise ShapeError("is a mask at NaN or infinity")
