@@ -447,3 +447,26 @@ def labelstudio(root: Path, *regions: dict, url: str = "/data/upload/3/0a1b2c3d-
     result = [size | region for region in regions or (cat,)]
     task = {"id": 1, "data": {"image": url}, "annotations": [{"id": 5, "result": result}]}
     return save_json(root / "project-1.json", [task | {"predictions": []}])
+
+
+def cvat_masks(root: Path) -> None:
+    """The export "Segmentation mask" of CVAT with one photograph."""
+    colors = np.array([(0, 0, 0), (128, 0, 0)], np.uint8)
+    save_image(root / "JPEGImages" / "a.jpg")
+    save_colors(root / "SegmentationClass" / "a.png", colors[noise(0, 2)])
+    (root / "labelmap.txt").write_text("# label:color_rgb\nbackground:0,0,0::\ncat:128,0,0::\n")
+
+
+def roboflow(root: Path) -> Path:
+    """A COCO export of Roboflow with one photograph, a box of 4x3 pixels called "cat"."""
+    save_image(root / "train" / "a.jpg")
+    cat = {"id": 1, "image_id": 0, "category_id": 1, "iscrowd": 0}
+    content = {
+        "images": [{"id": 0, "file_name": "a.jpg", "height": 6, "width": 8}],
+        "annotations": [cat | {"segmentation": [[1, 1, 5, 1, 5, 4, 1, 4]]}],
+        "categories": [
+            {"id": 0, "name": "pets", "supercategory": "none"},
+            {"id": 1, "name": "cat", "supercategory": "pets"},
+        ],
+    }
+    return save_json(root / "train" / "_annotations.coco.json", content)

@@ -65,12 +65,12 @@ COMMANDS = {
     "check": Command(
         "show what a fit would see of labelled data",
         check,
-        ("segtune check photos/", "segtune check coco/annotations/instances_val2017.json"),
+        ("segtune check photos/", "segtune check yolo/ --split train --out yolo.png"),
     ),
     "convert": Command(
         "write labelled data in another format",
         convert,
-        ("segtune convert photos/ --to labelme --out labelme",),
+        ("segtune convert photos/ --to labelme --out for-labelme",),
     ),
     "train": Command(
         "train by a recipe file",
