@@ -470,3 +470,20 @@ def roboflow(root: Path) -> Path:
         ],
     }
     return save_json(root / "train" / "_annotations.coco.json", content)
+
+
+def kitti(root: Path) -> np.ndarray:
+    """KITTI semantics with one photograph; returns the raw map of Cityscapes' ids."""
+    save_image(root / "training" / "image_2" / "000000_10.png")
+    return save_map(root / "training" / "semantic" / "000000_10.png", noise(0, 34))
+
+
+def sa1b(root: Path) -> Path:
+    """SA-1B with one photograph and the mask of its columns 6 and 7; returns the JSON."""
+    save_image(root / "sa_1.jpg")
+    rle = {"size": [6, 8], "counts": [36, 12]}
+    content = {
+        "image": {"image_id": 1, "width": 8, "height": 6, "file_name": "sa_1.jpg"},
+        "annotations": [{"id": 7, "segmentation": rle, "bbox": [6, 0, 2, 6], "area": 12}],
+    }
+    return save_json(root / "sa_1.json", content)
