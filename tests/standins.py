@@ -109,6 +109,7 @@ def data(folder: Path) -> Path:
         trees.camvid(folder / name)
         trees.save_image(folder / name / "train/0016E5_00390.png")
         trees.save_map(folder / name / "trainannot/0016E5_00390.png", trees.noise(0, 12))
+    own(folder)
     trees.index_png(folder / "photos")
     trees.save_image(folder / "photos" / "a.jpg")
     (folder / "captions.jsonl").write_text(
@@ -122,6 +123,18 @@ def data(folder: Path) -> Path:
         for file in (folder / name / "annotations").glob("*_val2017.json"):
             shutil.copy(file, file.with_name(file.name.replace("val", "train")))
     return benchmarks(folder)
+
+
+def own(folder: Path) -> None:
+    """Writes what the page about own data calls by the names of tools."""
+    trees.labelme(folder / "labelme")
+    trees.cvat(folder / "cvat")
+    trees.cvat_masks(folder / "cvat-masks")
+    trees.labelstudio(folder / "labelstudio")
+    trees.roboflow(folder / "coco-export")
+    trees.yolo(folder / "yolo")
+    trees.voc_project(folder / "voc-export")
+    trees.color_png(folder / "colours")
 
 
 def benchmarks(folder: Path) -> Path:

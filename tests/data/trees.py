@@ -436,3 +436,54 @@ def yolo(root: Path, *, lines: str = YOLO_BOX, order: str = "{kind}/train/{name}
     file.write_text(lines)
     (root / "data.yaml").write_text("train: ../train/images\nnc: 2\nnames: [dog, cat]\n")
     return file
+
+
+def labelstudio(root: Path, *regions: dict, url: str = "/data/upload/3/0a1b2c3d-a.jpg") -> Path:
+    """An export of Label Studio with one task: a box of 4x3 pixels called "cat", or others."""
+    save_image(root / "images" / "a.jpg")
+    box = {"x": 12.5, "y": 100 / 6, "width": 50, "height": 50, "rotation": 0}
+    cat = {"type": "rectanglelabels", "value": box | {"rectanglelabels": ["cat"]}}
+    size = {"original_width": 8, "original_height": 6, "from_name": "label", "to_name": "image"}
+    result = [size | region for region in regions or (cat,)]
+    task = {"id": 1, "data": {"image": url}, "annotations": [{"id": 5, "result": result}]}
+    return save_json(root / "project-1.json", [task | {"predictions": []}])
+
+
+def cvat_masks(root: Path) -> None:
+    """The export "Segmentation mask" of CVAT with one photograph."""
+    colors = np.array([(0, 0, 0), (128, 0, 0)], np.uint8)
+    save_image(root / "JPEGImages" / "a.jpg")
+    save_colors(root / "SegmentationClass" / "a.png", colors[noise(0, 2)])
+    (root / "labelmap.txt").write_text("# label:color_rgb\nbackground:0,0,0::\ncat:128,0,0::\n")
+
+
+def roboflow(root: Path) -> Path:
+    """A COCO export of Roboflow with one photograph, a box of 4x3 pixels called "cat"."""
+    save_image(root / "train" / "a.jpg")
+    cat = {"id": 1, "image_id": 0, "category_id": 1, "iscrowd": 0}
+    content = {
+        "images": [{"id": 0, "file_name": "a.jpg", "height": 6, "width": 8}],
+        "annotations": [cat | {"segmentation": [[1, 1, 5, 1, 5, 4, 1, 4]]}],
+        "categories": [
+            {"id": 0, "name": "pets", "supercategory": "none"},
+            {"id": 1, "name": "cat", "supercategory": "pets"},
+        ],
+    }
+    return save_json(root / "train" / "_annotations.coco.json", content)
+
+
+def kitti(root: Path) -> np.ndarray:
+    """KITTI semantics with one photograph; returns the raw map of Cityscapes' ids."""
+    save_image(root / "training" / "image_2" / "000000_10.png")
+    return save_map(root / "training" / "semantic" / "000000_10.png", noise(0, 34))
+
+
+def sa1b(root: Path) -> Path:
+    """SA-1B with one photograph and the mask of its columns 6 and 7; returns the JSON."""
+    save_image(root / "sa_1.jpg")
+    rle = {"size": [6, 8], "counts": [36, 12]}
+    content = {
+        "image": {"image_id": 1, "width": 8, "height": 6, "file_name": "sa_1.jpg"},
+        "annotations": [{"id": 7, "segmentation": rle, "bbox": [6, 0, 2, 6], "area": 12}],
+    }
+    return save_json(root / "sa_1.json", content)

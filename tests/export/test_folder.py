@@ -39,6 +39,7 @@ def test_all_formats_can_be_read_again(tmp_path: Path) -> None:
         "annotations.xml",
         "labels",
         "data.yaml",
+        "labelstudio.json",
         "results.json",
         "polygons.json",
     ]

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from segtune.cli.options.commands import (
+    check,
+    convert,
     demo,
     evaluate,
     fit,
@@ -59,6 +61,16 @@ COMMANDS = {
             "segtune evaluate COCO --task instance --model M --csv classes.csv",
             "segtune evaluate synthetic:longtail --task open-world",
         ),
+    ),
+    "check": Command(
+        "show what a fit would see of labelled data",
+        check,
+        ("segtune check photos/", "segtune check yolo/ --split train --out yolo.png"),
+    ),
+    "convert": Command(
+        "write labelled data in another format",
+        convert,
+        ("segtune convert photos/ --to labelme --out for-labelme",),
     ),
     "train": Command(
         "train by a recipe file",

@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from segtune.cli.images import ImageFile, find_images
+from segtune.cli.jobs.segment import Job
 from segtune.cli.loading import open_model, open_prompts, open_system, resolution_of
 from segtune.cli.options import clicks
 from segtune.cli.options.clicks import Pointing
-from segtune.cli.outputs import choose_task, image_refs
-from segtune.cli.segment_job import Job
+from segtune.cli.options.outputs import choose_task, image_refs
 from segtune.cli.tables import percent, print_table
 from segtune.data.formats import read_vocabulary
 from segtune.data.masks.source import MaskSource

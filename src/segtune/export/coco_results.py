@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryFile
 
 import numpy as np
 
 from segtune.data.formats.coco.files import image_id_of
 from segtune.data.formats.coco.instances import result_entries
 from segtune.export.sinks import ImageRef
-from segtune.storage.files import atomic_write
+from segtune.storage.json_array import JsonArray
 from segtune.types import Segmentation, Vocabulary
 from segtune.vocabulary.builtin import builtin, category_ids
 
@@ -32,11 +29,10 @@ class CocoResultsSink:
         images: Mapping[str, ImageRef] | None = None,
     ) -> None:
         """Opens the list."""
-        self._place, self._images = place, images
+        self._images = images
         self._ids = official_ids(vocabulary)
-        self._count = self._num_images = 0
-        place.parent.mkdir(parents=True, exist_ok=True)
-        self._body = TemporaryFile(dir=place.parent)  # noqa: SIM115
+        self._num_images = 0
+        self._entries = JsonArray(place)
 
     def add(self, name: str, image: np.ndarray | None, result: Segmentation) -> None:
         """Adds the scored masks of an image."""
@@ -44,22 +40,15 @@ class CocoResultsSink:
         image_id = image_id_of(name, self._num_images, known)
         self._num_images += 1
         for entry in result_entries(result, image_id=image_id, category_ids=self._ids):
-            text = json.dumps(entry)
-            self._body.write((f",\n{text}" if self._count else text).encode())
-            self._count += 1
+            self._entries.append(entry)
 
     def close(self) -> list[Path]:
         """Writes the file and returns its path."""
-        with self._body, atomic_write(self._place) as temporary, temporary.open("wb") as stream:
-            stream.write(b"[")
-            self._body.seek(0)
-            shutil.copyfileobj(self._body, stream)
-            stream.write(b"]")
-        return [self._place]
+        return [self._entries.close()]
 
     def abort(self) -> None:
         """Drops everything; a file that was there before stays."""
-        self._body.close()
+        self._entries.abort()
 
 
 def official_ids(vocabulary: Vocabulary) -> tuple[int, ...] | None:

@@ -173,6 +173,14 @@ SINKS: Registry[Format] = Registry(
             things_only=True,
         ),
         Format(
+            "labelstudio",
+            "Label Studio tasks with predictions, to be corrected there",
+            tasks=("instance", "panoptic"),
+            files="labelstudio.json",
+            sink="segtune.export.labelstudio:LabelStudioSink",
+            things_only=True,
+        ),
+        Format(
             "coco-results",
             "COCO's list of scored masks, for pycocotools and evaluation servers",
             tasks=("instance", "panoptic"),

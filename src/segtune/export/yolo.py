@@ -13,7 +13,7 @@ from segtune.types import Segmentation, Vocabulary
 
 
 class YoloSink:
-    """Writes FOLDER/NAME.txt as results come, and data.yaml beside FOLDER when it is closed."""
+    """Writes FOLDER/NAME.txt as results come, and data.yaml beside `labels` when it is closed."""
 
     def open(
         self,
@@ -31,7 +31,9 @@ class YoloSink:
 
     def close(self) -> list[Path]:
         """Writes the classes; returns the folder and data.yaml."""
-        path = self._folder.with_name("data.yaml")
+        above = (self._folder, *self._folder.parents)
+        labels = next((f for f in above if f.name == "labels"), self._folder)
+        path = labels.with_name("data.yaml")
         write_data_file(path, self._vocabulary, train="images", val="images")
         return [self._folder, path]
 

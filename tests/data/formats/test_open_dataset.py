@@ -17,6 +17,7 @@ TREES = {
     "mapillary": trees.mapillary,
     "ade20k": trees.ade20k,
     "ade20k_full": trees.ade20k_full,
+    "kitti": trees.kitti,
     "voc": trees.voc,
     "context": trees.context_alphabetical,
     "coco_stuff": lambda root: trees.coco_stuff(root, published=False),
@@ -27,6 +28,8 @@ TREES = {
     "color_png": trees.color_png,
     "voc_project": trees.voc_project,
     "cvat": trees.cvat,
+    "labelstudio": trees.labelstudio,
+    "sa1b": trees.sa1b,
     "yolo": trees.yolo,
     "labelme": trees.labelme,
 }

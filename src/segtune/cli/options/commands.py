@@ -26,6 +26,17 @@ from segtune.systems import SYSTEMS, default_systems
 
 TASKS = ("semantic", "instance", "panoptic")
 RETENTION_IMAGES = 40
+CONVERTED_TO = (
+    "coco",
+    "coco-polygons",
+    "cvat",
+    "labelme",
+    "labelstudio",
+    "panoptic",
+    "png",
+    "yolo",
+)
+"""Formats of `segtune convert`; the keys of `segtune.export.convert.TARGETS`."""
 
 
 def segment(parser: ArgumentParser) -> None:
@@ -189,6 +200,29 @@ def evaluate(parser: ArgumentParser) -> None:
     prompts_option(parser)
     system_options(parser)
     resolution_options(parser)
+
+
+def check(parser: ArgumentParser) -> None:
+    """Adds the options of `segtune check`."""
+    data_options(parser, split="all")
+    parser.add_argument(
+        "--most", type=positive_int, default=100, metavar="N", help="images to read; default: 100"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("check.png"),
+        metavar="FILE",
+        help="contact sheet with masks drawn; default: check.png",
+    )
+
+
+def convert(parser: ArgumentParser) -> None:
+    """Adds the options of `segtune convert`."""
+    data_options(parser, split="all")
+    parser.add_argument("--to", choices=CONVERTED_TO, required=True, help="format to write")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
+    parser.add_argument("--force", action="store_true", help="write into a DIR that is not empty")
 
 
 def train(parser: ArgumentParser) -> None:

@@ -18,6 +18,7 @@ from types import ModuleType
 from urllib.parse import parse_qsl
 
 from segtune.data.formats import synthetic
+from segtune.data.formats.unreadable import recognised
 from segtune.data.readable import readable
 from segtune.errors import DataError, unknown_name
 from segtune.types import Dataset, Vocabulary
@@ -48,6 +49,7 @@ _LAYOUTS = (
     Layout(
         "ade20k_full", "ADE20K_2021_17_01 with images/ADE/<split>/ or images_detectron2/<split>/"
     ),
+    Layout("kitti", "training/image_2/ with training/semantic/"),
     Layout("voc", "VOC2012 with JPEGImages/, SegmentationClass[Aug]/ and lists"),
     Layout("context", "VOC2010 with trainval/*.mat, SegmentationClassContext/ or prepared maps"),
     Layout("coco_stuff", "images/<split>2017 with *_labelTrainIds.png or stuffthingmaps/"),
@@ -77,7 +79,13 @@ _LAYOUTS = (
         "maps.voc_project",
     ),
     Layout("cvat", "annotations.xml of CVAT for images, with images/", "cvat.images"),
+    Layout(
+        "labelstudio",
+        "a JSON export of Label Studio, with images/ as uploaded",
+        "labelstudio.tasks",
+    ),
     Layout("yolo", "images/ with labels/*.txt of polygons, and data.yaml", "yolo.folders"),
+    Layout("sa1b", "photographs with a JSON of masks without names beside each"),
     Layout("labelme", "photographs with LabelMe's *.json beside them", "labelme.project"),
     Layout("captions", 'captions.jsonl with {"image": "...", "captions": [...]}; no labels'),
 )
@@ -177,6 +185,12 @@ def dataset_splits(spec: str | Path, *, layout: str | None = None) -> tuple[str,
     return _choose(path, layout).module().splits(path)
 
 
+def layout_of(spec: str | Path, *, layout: str | None = None) -> str:
+    """Returns the name of the layout in which `open_dataset` would read a path."""
+    place, _ = _take_apart(str(spec))
+    return "synthetic" if place.startswith(synthetic.PREFIX) else _choose(Path(place), layout).name
+
+
 def looks_like(spec: str | Path, layout: str) -> bool:
     """Returns whether there are files at a path that can be read in a layout."""
     place, _ = _take_apart(str(spec))
@@ -202,6 +216,8 @@ def _choose(path: Path, layout: str | None) -> Layout:
     scores = {entry.name: entry.module().detect(path) for entry in _LAYOUTS}
     best = max(scores.values())
     found = [name for name, score in scores.items() if score == best]
+    if best == 0 and (what := recognised(path)) is not None:
+        raise DataError(f"{path} looks like {what}")
     if best == 0:
         raise DataError(
             f"{path} is in no known layout ({', '.join(by_name)}); "

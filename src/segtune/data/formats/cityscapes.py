@@ -82,7 +82,7 @@ def read(
     truth = [label for city in cities for label in _labels_of(path / "gtFine" / split / city.name)]
     raw_ids = category_ids("cityscapes_19")
     if any(label.stem.endswith(TRAIN_IDS) for label in truth):
-        ending, values = TRAIN_IDS, ValueMap.of_values(range(19), ignored=(255,))
+        ending, values = TRAIN_IDS, ValueMap.of_values(range(19), ignored=(255, 19))
     else:
         unused = set(range(NUM_RAW_IDS)) - set(raw_ids)
         ending, values = RAW_IDS, ValueMap.of_values(raw_ids, ignored=(255, *unused))

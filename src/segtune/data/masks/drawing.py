@@ -104,7 +104,7 @@ def _stroked(stroke: Stroke, frame: Frame) -> np.ndarray:
     limit = FARTHEST_SIDES * max(frame.drawn)
     if any(abs(value) > limit + max(frame.drawn) for point in points for value in point):
         raise ShapeError(f"reaches far outside of its image of {width}x{height}")
-    page = Image.new("1", (width, height))
+    page = Image.new("L", (width, height))
     pen = ImageDraw.Draw(page)
     if stroke.kind == "polygon":
         pen.polygon(points, fill=1, outline=1)
@@ -114,7 +114,7 @@ def _stroked(stroke: Stroke, frame: Frame) -> np.ndarray:
         xs, ys = zip(*points, strict=True)
         box = (min(xs), min(ys), max(xs), max(ys))
         (pen.rectangle if stroke.kind == "rectangle" else pen.ellipse)(box, fill=1, outline=1)
-    return np.array(page)
+    return np.asarray(page) > 0
 
 
 def _pasted(bitmap: Bitmap, size: tuple[int, int]) -> np.ndarray:

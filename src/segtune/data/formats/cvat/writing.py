@@ -13,8 +13,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from segtune.data.formats.cvat.shapes import run_lengths
 from segtune.storage.files import atomic_write
-from segtune.types import Segmentation, Vocabulary
-from segtune.viz.palette import class_colors
+from segtune.types import Concept, Segmentation, Vocabulary
 
 
 class CvatDocument:
@@ -50,11 +49,7 @@ class CvatDocument:
 
     def close(self) -> Path:
         """Writes the file and returns its path."""
-        colors = class_colors(self._vocabulary).tolist()
-        labels = "".join(
-            f"<label><name>{escape(name)}</name><color>#{r:02x}{g:02x}{b:02x}</color></label>"
-            for name, (r, g, b) in zip(self._vocabulary.names, colors, strict=True)
-        )
+        labels = "".join(map(_label, self._vocabulary))
         head = (
             '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n'
             f"  <meta><task><labels>{labels}</labels></task></meta>\n"
@@ -69,3 +64,11 @@ class CvatDocument:
     def abort(self) -> None:
         """Drops everything; a file that was there before stays."""
         self._body.close()
+
+
+def _label(concept: Concept) -> str:
+    color = ""
+    if concept.color is not None:
+        r, g, b = concept.color
+        color = f"<color>#{r:02x}{g:02x}{b:02x}</color>"
+    return f"<label><name>{escape(concept.name)}</name>{color}</label>"

@@ -70,7 +70,7 @@ def _files(path: Path) -> dict[str, list[Path]]:
     """Returns split -> JSON files."""
     if not path.is_dir():
         return {}
-    divided = {}
+    divided: dict[str, list[Path]] = {}
     for split, names in SPLIT_FOLDERS.items():
         for name in names:
             below = [path / name, *(path / folder / name for folder in JSON_FOLDERS)]

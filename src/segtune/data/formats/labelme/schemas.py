@@ -89,8 +89,9 @@ def drawing_of(shape: LabelmeShape, *, line_width: float) -> Stroke | Bitmap:
 def _bitmap(shape: LabelmeShape) -> Bitmap:
     if shape.mask is None or not shape.points:
         raise ShapeError("is a mask without its pixels")
-    pixels = np.array(picture(shape.mask, what="mask"))
-    mask = pixels.any(2) if pixels.ndim == 3 else pixels > 0
+    image = picture(shape.mask, what="mask")
+    pixels = np.asarray(image.convert("L") if image.mode == "1" else image)
+    mask = np.asarray(pixels.any(2) if pixels.ndim == 3 else pixels > 0)
     x, y = shape.points[0]
     if not (math.isfinite(x) and math.isfinite(y)):
         raise ShapeError("is a mask at NaN or infinity")

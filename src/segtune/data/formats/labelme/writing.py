@@ -36,7 +36,7 @@ def write_labelme(path: Path, result: Segmentation, *, image_name: str) -> Path:
         for number, segment in enumerate(result.segments, start=1)
         for shape in _shapes(segment, number, result.vocabulary.names[segment.class_id])
     ]
-    content = {
+    content: dict[str, Any] = {
         "version": VERSION,
         "flags": {},
         "shapes": shapes,

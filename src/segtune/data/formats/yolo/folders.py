@@ -58,7 +58,7 @@ def _folders(path: Path) -> dict[str, tuple[Path, Path]]:
     if not path.is_dir():
         return {}
     images, labels = path / "images", path / "labels"
-    found = {}
+    found: dict[str, tuple[Path, Path]] = {}
     for split in SPLIT_FOLDERS:
         pairs = [(split_folder(images, split), split_folder(labels, split))]
         if above := split_folder(path, split):

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from segtune.cli.images import ImageFile
-from segtune.cli.outputs import choose_task, image_refs
+from segtune.cli.options.outputs import choose_task, image_refs
 from segtune.errors import SegtuneError
 from segtune.export.sinks import SINKS, Format, ImageRef
 

@@ -1,0 +1,1 @@
+"""What commands do with one image after the other."""
