@@ -26,6 +26,7 @@ from segtune.data.left_out import Found, LeftOut
 from segtune.data.masks.files import packed, read_stored
 from segtune.data.samples import IndexedDataset, Record
 from segtune.errors import DataError
+from segtune.storage.arrays import read_npy
 from segtune.types import IGNORE, Concept, Instance, Sample, Vocabulary
 from segtune.vocabulary.parse import read_text
 
@@ -150,10 +151,7 @@ class MapsLoader:
 def _numbers(path: Path) -> np.ndarray:
     """Returns the (H, W) int32 numbers of a map; unlabelled is 255, and colours are packed."""
     if path.suffix == ".npy":
-        try:
-            values = np.load(path, allow_pickle=False)
-        except (ValueError, OSError, EOFError):
-            raise DataError(f"{path} is no NumPy array of numbers; export it again") from None
+        values = read_npy(path)
         if values.ndim != 2 or values.dtype.kind not in "iu":
             raise DataError(f"{path} is {values.dtype} of {values.shape}; expected (H, W) integers")
         return np.where(values < 0, IGNORE_8_BIT, values).astype(np.int32)
