@@ -487,3 +487,14 @@ def sa1b(root: Path) -> Path:
         "annotations": [{"id": 7, "segmentation": rle, "bbox": [6, 0, 2, 6], "area": 12}],
     }
     return save_json(root / "sa_1.json", content)
+
+
+def supervisely(root: Path, *objects: dict, dataset: str = "ds1") -> Path:
+    """A project of Supervisely with one photograph: a box of 4x3 pixels called "cat", or others."""
+    save_image(root / dataset / "img" / "a.jpg")
+    classes = [{"title": name, "shape": "any", "color": "#FF0000"} for name in ("dog", "cat")]
+    save_json(root / "meta.json", {"classes": classes, "tags": []})
+    points = {"exterior": [[1, 1], [4, 1], [4, 3], [1, 3]], "interior": []}
+    cat = {"id": 3, "classTitle": "cat", "geometryType": "polygon", "points": points}
+    content = {"size": {"height": 6, "width": 8}, "objects": list(objects) or [cat]}
+    return save_json(root / dataset / "ann" / "a.jpg.json", content)

@@ -29,6 +29,7 @@ TREES = {
     "voc_project": trees.voc_project,
     "cvat": trees.cvat,
     "labelstudio": trees.labelstudio,
+    "supervisely": trees.supervisely,
     "sa1b": trees.sa1b,
     "yolo": trees.yolo,
     "labelme": trees.labelme,

@@ -33,11 +33,13 @@ class Stroke:
             given by two opposite corners, which are inside.
         points: (x, y) in pixels.
         width: of a line, in pixels.
+        holes: of a polygon; their border pixels belong to it.
     """
 
     kind: StrokeKind
     points: tuple[Point, ...]
     width: float = 1.0
+    holes: tuple[tuple[Point, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,8 @@ def _check_stroke(stroke: Stroke) -> None:
     if len(stroke.points) < FEWEST[stroke.kind]:
         least = FEWEST[stroke.kind]
         raise ShapeError(f"has a {stroke.kind} of {len(stroke.points)} points; {least} are needed")
+    for hole in stroke.holes:
+        _check_stroke(Stroke("polygon", hole))
     numbers = [value for point in stroke.points for value in point]
     if not all(map(math.isfinite, numbers)):
         raise ShapeError(f"has a {stroke.kind} with NaN or infinity in it")
@@ -108,6 +112,9 @@ def _stroked(stroke: Stroke, frame: Frame) -> np.ndarray:
     pen = ImageDraw.Draw(page)
     if stroke.kind == "polygon":
         pen.polygon(points, fill=1, outline=1)
+        for hole in stroke.holes:
+            inner = [(x * sx, y * sy) for x, y in hole]
+            pen.polygon(inner, fill=0, outline=1)
     elif stroke.kind == "line":
         pen.line(points, fill=1, width=max(1, round(stroke.width * (sx + sy) / 2)))
     else:
