@@ -77,7 +77,9 @@ def _read_file(file: Path) -> tuple[list[str], list[Element]]:
                 raise DataError(
                     f"{file} is 'CVAT for video'; export the task as 'CVAT for images 1.1'"
                 )
-    except ParseError as error:
+    except (ParseError, LookupError, ValueError) as error:  # the last two of strange encodings
+        if isinstance(error, DataError):
+            raise
         raise DataError(f"{file} is not valid XML: {error}; export it again") from None
     return list(dict.fromkeys(labels)), images
 

@@ -171,11 +171,12 @@ def _listed(path: Path, folder: Path) -> list[str]:
 def _image(file: Path, stated: str | None, root: Path) -> Path:
     """Returns the photograph of a JSON, or the JSON itself where the photograph is inside of it."""
     name = (stated or "").replace("\\", "/")
-    places = [file.parent / name] if name else []
+    if name and (file.parent / name).is_file():
+        return file.parent / name
     folders = [file.parent, root, *(root / folder for folder in IMAGE_FOLDERS)]
     folders += [file.parent.parent / folder for folder in IMAGE_FOLDERS]
     folders += [root / folder / file.parent.name for folder in IMAGE_FOLDERS]
-    places += [folder / Path(name).name for folder in folders if name]
+    places = [folder / Path(name).name for folder in folders if name]
     places += [folder / f"{file.stem}{end}" for folder in folders for end in IMAGE_SUFFIXES]
     return next((place for place in places if place.is_file()), file)
 

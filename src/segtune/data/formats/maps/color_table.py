@@ -41,7 +41,7 @@ VOC_BORDER: Color = (224, 224, 192)
 """The colour of VOC for borders that nobody names."""
 OTHER_VOIDS = (*VOID_NAMES, "unlabeled pixel", "void/unlabelled")
 
-_NUMBERS = re.compile(r"(?<![\w.#])\d+(?:[\s,;]+\d+){2,}(?![\w.])")
+_NUMBERS = re.compile(r"(?<![\w.#])\d{1,9}(?:[\s,;]+\d{1,9}){2,}(?![\w.])")
 _HEX = re.compile(r"#[0-9a-fA-F]{6}\b")
 
 
