@@ -498,3 +498,18 @@ def supervisely(root: Path, *objects: dict, dataset: str = "ds1") -> Path:
     cat = {"id": 3, "classTitle": "cat", "geometryType": "polygon", "points": points}
     content = {"size": {"height": 6, "width": 8}, "objects": list(objects) or [cat]}
     return save_json(root / dataset / "ann" / "a.jpg.json", content)
+
+
+def ade20k_2016(root: Path) -> np.ndarray:
+    """ADE20K of 2016 with one photograph: two walls and a door; returns the map of objects."""
+    stem = root / "ADE20K_2016_07_26/images/training/a/abbey/ADE_train_00000970"
+    save_image(stem.with_suffix(".jpg"))
+    objects = noise(0, 4)
+    colors = np.zeros((*SIZE, 3), np.uint8)
+    colors[..., 0], colors[..., 2] = 110, np.array([0, 40, 90, 200])[objects]
+    save_colors(stem.with_name(f"{stem.name}_seg.png"), colors)
+    stem.with_name(f"{stem.name}_atr.txt").write_text(
+        '001 # 0 # 0 # wall # wall # ""\n002 # 0 # 0 # door # double door # "open"\n'
+        '003 # 0 # 1 # wall # wall # ""\n001 # 1 # 0 # knob # knob # ""\n'
+    )
+    return objects

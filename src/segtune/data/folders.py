@@ -40,6 +40,19 @@ def has_files(folder: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES) -> bool:
     )
 
 
+def exists(path: Path) -> bool:
+    """Whether a name from a file of somebody is a file; one that can be none is not.
+
+    Example:
+        >>> exists(Path("x" * 5000)), exists(Path("a\\0b"))
+        (False, False)
+    """
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def pair_by_stem(
     images: Iterable[Path],
     labels: Iterable[Path],

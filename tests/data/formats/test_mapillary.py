@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from segtune.data.formats import mapillary
+from segtune.data.formats import mapillary, open_dataset
 from segtune.errors import DataError
 from segtune.types import IGNORE
 from tests.data import trees
@@ -39,3 +39,10 @@ def test_every_class_has_a_source() -> None:
         assert len(reduction) == 19
         assert len(values) == len(set(values))
         assert max(values) < mapillary.NUM_CLASSES
+
+
+def test_release_2_without_its_configuration(tmp_path: Path) -> None:
+    trees.mapillary(tmp_path, release_2=True)
+    (tmp_path / "config_v1.2.json").unlink()
+    assert mapillary.detect(tmp_path) == 1
+    assert open_dataset(tmp_path).name == "mapillary"

@@ -17,6 +17,7 @@ TREES = {
     "mapillary": trees.mapillary,
     "ade20k": trees.ade20k,
     "ade20k_full": trees.ade20k_full,
+    "ade20k_2016": trees.ade20k_2016,
     "kitti": trees.kitti,
     "voc": trees.voc,
     "context": trees.context_alphabetical,

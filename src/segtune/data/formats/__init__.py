@@ -49,6 +49,7 @@ _LAYOUTS = (
     Layout(
         "ade20k_full", "ADE20K_2021_17_01 with images/ADE/<split>/ or images_detectron2/<split>/"
     ),
+    Layout("ade20k_2016", "ADE20K_2016_07_26 with images/<split>/ and *_atr.txt"),
     Layout("kitti", "training/image_2/ with training/semantic/"),
     Layout("voc", "VOC2012 with JPEGImages/, SegmentationClass[Aug]/ and lists"),
     Layout("context", "VOC2010 with trainval/*.mat, SegmentationClassContext/ or prepared maps"),

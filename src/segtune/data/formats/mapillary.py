@@ -29,6 +29,7 @@ from segtune.types import IGNORE, Vocabulary
 from segtune.vocabulary.builtin import builtin
 
 NUM_CLASSES = 66
+PUBLISHED = ("training", "validation")
 STRICT = {
     "road": (13,),
     "sidewalk": (15,),
@@ -60,7 +61,8 @@ REDUCTIONS = {
 def detect(path: Path) -> float:
     """Returns 1 where the folders and a configuration of Vistas are there, else 0."""
     configured = any((path / name).is_file() for name in ("config.json", "config_v1.2.json"))
-    return float(configured and bool(splits(path)))
+    versioned = any((path / name / "v1.2" / "labels").is_dir() for name in PUBLISHED)
+    return float((configured or versioned) and bool(splits(path)))
 
 
 def splits(path: Path) -> tuple[str, ...]:
@@ -70,7 +72,7 @@ def splits(path: Path) -> tuple[str, ...]:
 
 def _folders(path: Path, split: str) -> tuple[Path, Path] | None:
     folder = split_folder(path, split)
-    if folder is None or folder.name not in ("training", "validation"):
+    if folder is None or folder.name not in PUBLISHED:
         return None
     for labels in (folder / "labels", folder / "v1.2" / "labels"):
         if has_files(folder / "images") and has_files(labels):

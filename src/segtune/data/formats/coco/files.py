@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
-from segtune.data.folders import SPLIT_FOLDERS, UNSPLIT
+from segtune.data.folders import SPLIT_FOLDERS, UNSPLIT, exists
 from segtune.data.formats.coco.schemas import Category, CocoImage, Id, plain_id
 from segtune.data.left_out import LeftOut
 from segtune.data.samples import IndexedDataset, Record
@@ -195,7 +195,7 @@ def find_images(file: Path, names: Sequence[str], *, split: str, images: str | N
         folders = [root / part for root in roots for part in ("", *IMAGE_FOLDERS)]
         folders += [folder / name for folder in list(folders) for name in (*below, file.stem)]
     tried = names[:: max(len(names) // NAMES_TRIED, 1)]
-    found = next((f for name in tried for f in folders if (f / name).is_file()), None)
+    found = next((f for name in tried for f in folders if exists(f / name)), None)
     if found is None:
         raise DataError(
             f"the images of {file} were not found: no {names[0]} in {folders[0]} or the usual "

@@ -17,7 +17,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError, iterparse
 
 from segtune.data.drawn import Drawn, DrawnRecord, background_asked, classes_of_names, drawn_sample
-from segtune.data.folders import SPLIT_FOLDERS, UNSPLIT, choose_split, named_as
+from segtune.data.folders import SPLIT_FOLDERS, UNSPLIT, choose_split, exists, named_as
 from segtune.data.formats.coco.files import sample_ids
 from segtune.data.formats.cvat.shapes import NO_REGIONS, REGIONS, drawing_of
 from segtune.data.left_out import Found, LeftOut
@@ -157,7 +157,7 @@ def _find(name: str, subset: str | None, folders: list[Path]) -> Path | None:
     for folder in folders:
         places = [folder / name, folder / (subset or "default") / name, folder / Path(name).name]
         for place in places:
-            if place.is_file() and place.suffix.lower() in IMAGE_SUFFIXES:
+            if exists(place) and place.suffix.lower() in IMAGE_SUFFIXES:
                 return place
     return None
 

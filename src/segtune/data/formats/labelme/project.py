@@ -29,7 +29,7 @@ from segtune.data.drawn import (
     classes_of_names,
     drawn_sample,
 )
-from segtune.data.folders import SPLIT_FOLDERS, UNSPLIT, choose_split, named_as
+from segtune.data.folders import SPLIT_FOLDERS, UNSPLIT, choose_split, exists, named_as
 from segtune.data.formats.coco.files import sample_ids
 from segtune.data.formats.labelme.schemas import (
     LINE_WIDTH_PX,
@@ -171,14 +171,14 @@ def _listed(path: Path, folder: Path) -> list[str]:
 def _image(file: Path, stated: str | None, root: Path) -> Path:
     """Returns the photograph of a JSON, or the JSON itself where the photograph is inside of it."""
     name = (stated or "").replace("\\", "/")
-    if name and (file.parent / name).is_file():
+    if name and exists(file.parent / name):
         return file.parent / name
     folders = [file.parent, root, *(root / folder for folder in IMAGE_FOLDERS)]
     folders += [file.parent.parent / folder for folder in IMAGE_FOLDERS]
     folders += [root / folder / file.parent.name for folder in IMAGE_FOLDERS]
     places = [folder / Path(name).name for folder in folders if name]
     places += [folder / f"{file.stem}{end}" for folder in folders for end in IMAGE_SUFFIXES]
-    return next((place for place in places if place.is_file()), file)
+    return next((place for place in places if exists(place)), file)
 
 
 def _width(text: str | None) -> float:

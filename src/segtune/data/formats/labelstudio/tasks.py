@@ -23,7 +23,7 @@ import msgspec
 import numpy as np
 
 from segtune.data.drawn import Drawn, DrawnRecord, background_asked, classes_of_names, drawn_sample
-from segtune.data.folders import UNSPLIT, choose_split, named_as
+from segtune.data.folders import UNSPLIT, choose_split, exists, named_as
 from segtune.data.formats.coco.files import sample_ids
 from segtune.data.formats.labelstudio.brush import decoded
 from segtune.data.left_out import Found, LeftOut
@@ -175,7 +175,7 @@ def _folders(file: Path) -> list[Path]:
 def _find(name: str, folders: list[Path]) -> Path | None:
     last = Path(name).name
     names = (name, last, _PREFIX.sub("", last))
-    return next((f / n for n in names for f in folders if (f / n).is_file()), None)
+    return next((f / n for n in names for f in folders if exists(f / n)), None)
 
 
 def _kind(region: Region) -> str | None:
