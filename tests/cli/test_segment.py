@@ -47,6 +47,24 @@ def test_coco_and_panoptic_for_all_images(run: Run, photos: Path, model_folder: 
     assert not Path("segmented/overlays").exists()
 
 
+def test_results_with_the_ids_of_the_truth(run: Run, photos: Path, model_folder: str) -> None:
+    images = [{"id": 70 + i, "file_name": f"set/{name}.png"} for i, name in enumerate("ab")]
+    categories = [{"id": 9, "name": "Grass"}, {"id": 4, "name": "star"}]
+    Path("gt.json").write_text(json.dumps({"images": images, "categories": categories}))
+    words = ("segment", photos, "--model", model_folder, "--templates", "name")
+    formats = ("--format", "coco-results,coco", "--like", "gt.json")
+    outcome = run(*words, *formats, "--vocab", "star, grass")
+    assert (outcome.status, outcome.err) == (0, "")
+    results = json.loads(Path("segmented/results.json").read_text())
+    assert {entry["image_id"] for entry in results} <= {70, 71}
+    assert {entry["category_id"] for entry in results} <= {4, 9}
+    truth = json.loads(Path("segmented/instances.json").read_text())
+    assert [category["id"] for category in truth["categories"]] == [4, 9]
+    assert [image["file_name"] for image in truth["images"]] == ["set/a.png", "set/b.png"]
+    outcome = run(*words, *formats, "--vocab", "star, moon")
+    assert "'moon' is no category of gt.json" in outcome.err
+
+
 def test_bad_images_among_good_ones_are_named_and_left_out(
     run: Run, photos: Path, model_folder: str
 ) -> None:

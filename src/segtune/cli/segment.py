@@ -16,6 +16,7 @@ from segtune.cli.options.clicks import Pointing
 from segtune.cli.options.outputs import choose_task, image_refs
 from segtune.cli.tables import percent, print_table
 from segtune.data.formats import read_vocabulary
+from segtune.data.formats.coco.like import read_ids
 from segtune.data.masks.source import MaskSource
 from segtune.errors import DataError, SegtuneError
 from segtune.export.folder import ResultFolder
@@ -59,6 +60,10 @@ def run(options: Namespace) -> int:
     if options.masks is not None and options.model is None and prompts is None:
         options.model = DEFAULT_CLIP
     _check_out(options, images, formats)
+    like = None if options.like is None else read_ids(options.like)
+    if like is not None:  # before the model is loaded
+        image_refs(images, like)
+        like.of_classes(vocabulary or UNNAMED)
     model = open_model(options, prompts)
     resolution = resolution_of(options, model, prompts)
     job = Job(
@@ -83,7 +88,8 @@ def run(options: Namespace) -> int:
             options.out,
             vocabulary or UNNAMED,
             formats=formats,
-            images=image_refs(images),
+            images=image_refs(images, like),
+            category_ids=None if like is None else like.of_classes(vocabulary or UNNAMED),
             things_only=finds_masks,
         ) as folder,
     ):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +18,11 @@ class CocoSink:
 
     Attributes:
         as_polygons: masks are polygons along the corners of pixels, with cuts to holes.
+        category_ids: number of each class; 1, 2, 3, ... where None.
     """
 
     as_polygons = False
+    category_ids: Sequence[int] | None = None
 
     def open(
         self,
@@ -30,7 +32,7 @@ class CocoSink:
         images: Mapping[str, ImageRef] | None = None,
     ) -> None:
         """Opens the lists of the file."""
-        self._document = open_document(place, vocabulary, images)
+        self._document = open_document(place, vocabulary, images, category_ids=self.category_ids)
 
     def add(self, name: str, image: np.ndarray | None, result: Segmentation) -> None:
         """Adds the segments of an image."""
@@ -52,14 +54,19 @@ class CocoPolygonsSink(CocoSink):
 
 
 def open_document(
-    place: Path, vocabulary: Vocabulary, images: Mapping[str, ImageRef] | None
+    place: Path,
+    vocabulary: Vocabulary,
+    images: Mapping[str, ImageRef] | None,
+    *,
+    category_ids: Sequence[int] | None = None,
 ) -> CocoDocument:
     """Returns a COCO file to fill that refers to images as asked."""
     if images is None:
-        return CocoDocument(place, vocabulary=vocabulary)
+        return CocoDocument(place, vocabulary=vocabulary, category_ids=category_ids)
     return CocoDocument(
         place,
         vocabulary=vocabulary,
+        category_ids=category_ids,
         image_ids={name: image.id for name, image in images.items()},
         image_names={name: image.file_name for name, image in images.items()},
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,13 @@ OFFICIAL = ("coco_80", "coco_133")
 
 
 class CocoResultsSink:
-    """Writes one JSON list, when it is closed; entries lie in an unnamed file before."""
+    """Writes one JSON list, when it is closed; entries lie in an unnamed file before.
+
+    Attributes:
+        category_ids: number of each class; COCO's own, else 1, 2, 3, ..., where None.
+    """
+
+    category_ids: Sequence[int] | None = None
 
     def open(
         self,
@@ -30,7 +36,8 @@ class CocoResultsSink:
     ) -> None:
         """Opens the list."""
         self._images = images
-        self._ids = official_ids(vocabulary)
+        given = self.category_ids
+        self._ids = official_ids(vocabulary) if given is None else given
         self._num_images = 0
         self._entries = JsonArray(place)
 

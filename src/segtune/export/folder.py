@@ -46,6 +46,7 @@ class ResultFolder:
         formats: Sequence[str],
         images: Mapping[str, ImageRef] | None = None,
         things_only: bool = False,
+        category_ids: Sequence[int] | None = None,
     ) -> None:
         """Sets where to write and what.
 
@@ -55,11 +56,13 @@ class ResultFolder:
             formats: names in `SINKS`.
             images: name -> how annotation files refer to the image; see `Sink.open`.
             things_only: leave stuff out of formats that list objects.
+            category_ids: number of each class in formats that have such; their own by default.
         """
         self.written: list[Path] = []
         self._folder, self._vocabulary = Path(folder), coloured(vocabulary)
         self._formats = [SINKS.find(name) for name in formats]
         self._images, self._things_only = images, things_only
+        self._category_ids = category_ids
         self._sinks: list[tuple[Format, Sink]] = []
 
     def add(self, name: str, image: np.ndarray | None, result: Segmentation) -> None:
@@ -76,6 +79,8 @@ class ResultFolder:
         self.written.append(path)
         for entry in self._formats:
             sink = entry.make()
+            if self._category_ids is not None and hasattr(sink, "category_ids"):
+                sink.category_ids = self._category_ids
             sink.open(self._folder / entry.place, self._vocabulary, images=self._images)
             self._sinks.append((entry, sink))
 

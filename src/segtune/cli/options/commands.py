@@ -94,6 +94,12 @@ def segment(parser: ArgumentParser) -> None:
         help=f"comma list of {', '.join(SINKS)}; default: overlay,png, or what suits the task",
     )
     parser.add_argument(
+        "--like",
+        type=Path,
+        metavar="GT.json",
+        help="COCO annotations whose image and category ids the COCO formats take",
+    )
+    parser.add_argument(
         "--out", type=Path, default=Path("segmented"), metavar="DIR", help="default: segmented"
     )
     force_option(parser)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import get_args
 
 from segtune.cli.images import ImageFile, relative_names
+from segtune.data.formats.coco.like import Ids
 from segtune.errors import SegtuneError
 from segtune.export.sinks import SINKS, ImageRef
 from segtune.types import Task
@@ -38,8 +39,15 @@ def choose_task(task: Task | None, formats: Sequence[str] | None) -> tuple[Task,
     return task or suitable[0], tuple(formats)
 
 
-def image_refs(images: Sequence[ImageFile]) -> dict[str, ImageRef]:
-    """Returns name -> number and path, as annotation files refer to the images."""
+def image_refs(images: Sequence[ImageFile], like: Ids | None = None) -> dict[str, ImageRef]:
+    """Returns name -> number and path, as annotation files refer to the images.
+
+    Args:
+        like: ids of the file that results are compared with.
+    """
+    if like is not None:
+        known = like.of_images([image.path for image in images])
+        return {i.name: ImageRef(*ref) for i, ref in zip(images, known, strict=True)}
     names = relative_names(images)
     return {
         image.name: ImageRef(number, names[image.name])
