@@ -79,6 +79,26 @@ def test_polygons_in_place_of_rle(tmp_path: Path) -> None:
     assert (open_dataset(tmp_path / "b.json")[0].instances[0].mask == mask).all()
 
 
+def test_what_lvis_says_beside_the_masks(tmp_path: Path) -> None:
+    save(tmp_path, "annotations/lvis_v1_val.json", "val2017/{n}", "{n}")
+    file = tmp_path / "annotations" / "lvis_v1_val.json"
+    content = json.loads(file.read_text())
+    image = content["images"][0]
+    del image["file_name"]
+    image["coco_url"] = "http://images.cocodataset.org/val2017/a.jpg"
+    image["neg_category_ids"], image["not_exhaustive_category_ids"] = [5, 99], [3]
+    content["categories"] = [
+        {"id": 3, "name": "cat", "frequency": "f", "synset": "cat.n.01"},
+        {"id": 5, "name": "yak", "frequency": "r", "synset": "yak.n.01"},
+    ]
+    file.write_text(json.dumps(content))
+    dataset = open_dataset(tmp_path, split="val")
+    assert [concept.group for concept in dataset.vocabulary] == ["frequent", "rare"]
+    record = dataset.records[0]
+    assert (record.absent, record.not_exhaustive) == ((1,), (0,))
+    assert int(dataset[0].instances[0].mask.sum()) == 12
+
+
 @pytest.mark.skipif(not SAMPLES.is_dir(), reason="needs the real annotation projects")
 def test_a_real_file_of_labelme2coco() -> None:
     from pycocotools.coco import COCO

@@ -29,6 +29,8 @@ UNDIVIDED = ("annotations", "result", "labels", "coco", "instances", "_annotatio
 """Names of files that hold all there is."""
 MOST_FILES = 20
 """JSON files of a folder that are looked into; folders of LabelMe have one per image."""
+FREQUENCIES = {"r": "rare", "c": "common", "f": "frequent"}
+"""Tags of LVIS, which are the groups of its classes."""
 NAMES_TRIED = 50
 """Images that are looked for in the usual folders, before these are given up."""
 
@@ -41,11 +43,15 @@ class CocoRecord(Record):
         image_id: the id of the image in the JSON, which result files refer to.
         annotations: the entries of this image; for panoptic data, its segments.
         stated_size: (height, width) of the image in the JSON, in which its polygons are drawn.
+        absent: class ids that are known not to be in the image, of LVIS.
+        not_exhaustive: class ids of which some objects may be without annotation, of LVIS.
     """
 
     image_id: int | str = 0
     annotations: tuple[Any, ...] = ()
     stated_size: tuple[float | None, float | None] = (None, None)
+    absent: tuple[int, ...] = ()
+    not_exhaustive: tuple[int, ...] = ()
 
 
 def image_ids(dataset: IndexedDataset[CocoRecord]) -> dict[str, int | str]:
@@ -175,7 +181,12 @@ def _concept(category: Category, file: Path) -> Concept:
     if not name.strip():
         raise DataError(f"{file}: category {category.id} has an empty name; name it")
     is_thing = category.isthing is None or bool(category.isthing)
-    return Concept(name, kind="thing" if is_thing else "stuff", color=read_color(category.color))
+    return Concept(
+        name,
+        kind="thing" if is_thing else "stuff",
+        group=FREQUENCIES.get(category.frequency or ""),
+        color=read_color(category.color),
+    )
 
 
 def find_images(file: Path, names: Sequence[str], *, split: str, images: str | None) -> Path:

@@ -8,7 +8,8 @@
     any.json                                     images beside it, or ?images=FOLDER
 
 Masks may be polygons, RLE as lists, or compressed RLE; crowd regions keep their flag. Category ids
-need not be contiguous: class ids are their rank. LVIS frequencies and negatives are not read.
+need not be contiguous: class ids are their rank. LVIS frequencies are groups of classes; records
+have the classes that are absent, and those that are not annotated exhaustively.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from segtune.data.formats.coco.files import (
     sample_ids,
     save_json,
 )
-from segtune.data.formats.coco.schemas import Annotation, Instances
+from segtune.data.formats.coco.schemas import Annotation, Id, Instances
 from segtune.data.left_out import Found, LeftOut
 from segtune.data.masks.frames import frame_of
 from segtune.data.masks.outlines import polygons
@@ -102,6 +103,8 @@ def read(
             number,
             tuple(checked.by_image.get(number, ())),
             (image.height, image.width),
+            _classes(image.neg_category_ids, class_ids),
+            _classes(image.not_exhaustive_category_ids, class_ids),
         )
         for sample_id, name, (number, image) in zip(
             sample_ids(files_named), files_named, checked.images.items(), strict=True
@@ -112,6 +115,12 @@ def read(
     found = Found.of(records, [*left_out, *checked.left_out, *missing])
     names = named_as(names, vocabulary, layout="coco_instances")
     return IndexedDataset(file.stem, split, names, found, InstanceLoader(class_ids, file, skips))
+
+
+def _classes(numbers: Iterable[Id], class_ids: Mapping[int | str, int]) -> tuple[int, ...]:
+    """Returns class ids of category ids; those that are none are left out."""
+    found = (find_id(number, class_ids) for number in numbers)
+    return tuple(class_ids[number] for number in found if number is not None)
 
 
 class _Checked:

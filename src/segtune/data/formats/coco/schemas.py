@@ -15,23 +15,30 @@ Id = int | float | str
 
 
 class CocoImage(msgspec.Struct, gc=False):
-    """An entry of "images"; LVIS gives a URL in place of a file name."""
+    """An entry of "images".
+
+    LVIS gives a URL in place of a file name, and the categories that are known to be absent, and
+    those of which not every object is annotated.
+    """
 
     id: Id
     file_name: str | None = None
     coco_url: str | None = None
     width: float | None = None
     height: float | None = None
+    neg_category_ids: list[Id] = []
+    not_exhaustive_category_ids: list[Id] = []
 
 
 class Category(msgspec.Struct, gc=False):
-    """An entry of "categories"."""
+    """An entry of "categories"; LVIS says how frequent it is, "r", "c" or "f"."""
 
     id: Id
     name: str | int | float
     supercategory: str | None = None
     isthing: int | bool | None = None
     color: Any = None
+    frequency: str | None = None
 
 
 class Annotation(msgspec.Struct):
