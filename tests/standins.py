@@ -133,6 +133,7 @@ def own(folder: Path) -> None:
     trees.labelstudio(folder / "labelstudio")
     trees.roboflow(folder / "coco-export")
     trees.yolo(folder / "yolo")
+    trees.supervisely(folder / "supervisely")
     trees.voc_project(folder / "voc-export")
     trees.color_png(folder / "colours")
 
