@@ -29,7 +29,7 @@ def test_strict_reduction(tmp_path: Path) -> None:
     assert set(semantic[raw == 13].tolist()) == {0}
     for value in (24, 41, 2, 47):
         assert set(semantic[raw == value].tolist()) == {IGNORE}
-    with pytest.raises(DataError, match="use robustnet or strict"):
+    with pytest.raises(DataError, match="use robustnet, strict or none"):
         mapillary.read(tmp_path, reduction="loose")
 
 
@@ -46,3 +46,30 @@ def test_release_2_without_its_configuration(tmp_path: Path) -> None:
     (tmp_path / "config_v1.2.json").unlink()
     assert mapillary.detect(tmp_path) == 1
     assert open_dataset(tmp_path).name == "mapillary"
+
+
+def test_all_classes_of_release_2(tmp_path: Path) -> None:
+    trees.mapillary(tmp_path, release_2=True)
+    values = trees.noise(0, 3, size=(8, 10))
+    file = tmp_path / "validation" / "v2.0" / "labels" / "0daXeyRwVJPbVfXW.png"
+    trees.save_map(file, values, palette=True)
+    labels = [
+        {"readable": "Bird", "name": "animal--bird", "instances": True, "color": [165, 42, 42]},
+        {"readable": "Road", "name": "flat--road", "instances": False, "color": [128, 64, 128]},
+        {
+            "readable": "Unlabeled",
+            "name": "void--unlabeled",
+            "instances": False,
+            "color": [0, 0, 0],
+        },
+    ]
+    trees.save_json(tmp_path / "config_v2.0.json", {"labels": labels})
+    dataset = open_dataset(f"{tmp_path}?reduction=none")
+    assert [(c.name, c.kind) for c in dataset.vocabulary] == [("Bird", "thing"), ("Road", "stuff")]
+    semantic = dataset[0].semantic
+    assert semantic is not None
+    assert ((semantic == IGNORE) == (values == 2)).all()
+    assert ((semantic == 1) == (values == 1)).all()
+    (tmp_path / "config_v2.0.json").write_text('{"labels": []}')
+    with pytest.raises(DataError, match="lists no classes"):
+        open_dataset(f"{tmp_path}?reduction=none")

@@ -6,12 +6,15 @@
 
 Public code knows two reductions: `?reduction=robustnet` (the default) counts lane markings and
 manholes as road, curbs as sidewalk and utility poles as pole; `?reduction=strict` leaves those
-unlabelled. Classes without a counterpart are unlabelled in both.
+unlabelled. Classes without a counterpart are unlabelled in both. `?reduction=none` reads all
+classes, those of release 2.0 where its labels are there, by the names in the configuration.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+
+import msgspec
 
 from segtune.data.folders import (
     choose_split,
@@ -24,8 +27,9 @@ from segtune.data.folders import (
 )
 from segtune.data.labels import ValueMap
 from segtune.data.samples import IndexedDataset, Record, SemanticLoader
-from segtune.errors import DataError
-from segtune.types import IGNORE, Vocabulary
+from segtune.errors import DataError, listed
+from segtune.storage.json_files import read_json
+from segtune.types import IGNORE, Concept, Kind, Vocabulary
 from segtune.vocabulary.builtin import builtin
 
 NUM_CLASSES = 66
@@ -93,10 +97,13 @@ def read(
         path: the folder with `training/` and `validation/`.
         split: "train" or "val".
         vocabulary: other names for the 19 classes.
-        reduction: "robustnet" or "strict".
+        reduction: "robustnet", "strict" or "none".
     """
+    if reduction == "none":
+        return _all_classes(path, split, vocabulary)
     if reduction not in REDUCTIONS:
-        raise DataError(f"reduction={reduction} is not known; use {' or '.join(REDUCTIONS)}")
+        known = listed([*REDUCTIONS, "none"])
+        raise DataError(f"reduction={reduction} is not known; use {known}")
     split = choose_split(splits(path), split, path=path)
     folders = _folders(path, split)
     assert folders is not None  # choose_split found them
@@ -108,3 +115,54 @@ def read(
     records = pair_by_stem(find_files(images), find_files(labels))
     names = named_as(target, vocabulary, layout="mapillary")
     return IndexedDataset("mapillary", split, names, records, SemanticLoader(ValueMap(ids)))
+
+
+class Label(msgspec.Struct):
+    """A class in the configuration; its place is its value."""
+
+    readable: str
+    name: str
+    instances: bool = True
+    color: list[int] = []
+
+
+class Configuration(msgspec.Struct):
+    """config_v2.0.json and its like."""
+
+    labels: list[Label]
+
+
+def _all_classes(
+    path: Path, split: str | None, vocabulary: Vocabulary | None
+) -> IndexedDataset[Record]:
+    """Returns a split with all classes of the newest labels that are there."""
+    split = choose_split(splits(path), split, path=path)
+    folder = split_folder(path, split)
+    assert folder is not None  # choose_split found it
+    newest = folder / "v2.0" / "labels"
+    if has_files(newest) and (path / "config_v2.0.json").is_file():
+        labels, file = newest, path / "config_v2.0.json"
+    else:
+        found = _folders(path, split)
+        assert found is not None
+        labels = found[1]
+        files = (path / name for name in ("config_v1.2.json", "config.json"))
+        file = next((f for f in files if f.is_file()), path / "config.json")
+    entries = read_json(file, Configuration).labels
+    named = [i for i, entry in enumerate(entries) if entry.readable.lower() != "unlabeled"]
+    short = [entry.readable.lower() for entry in entries]
+    concepts = []
+    for number in named:
+        entry = entries[number]
+        is_alone = short.count(entry.readable.lower()) == 1
+        r, g, b = entry.color[:3] if len(entry.color) >= 3 else (128, 128, 128)
+        kind: Kind = "thing" if entry.instances else "stuff"
+        name = entry.readable if is_alone else entry.name
+        concepts.append(Concept(name, kind=kind, color=(r, g, b)))
+    if not concepts:
+        raise DataError(f"{file} lists no classes; take it from the download of Vistas")
+    unused = set(range(len(entries))) - set(named)
+    values = ValueMap.of_values(named, ignored=unused)
+    records = pair_by_stem(find_files(folder / "images"), find_files(labels))
+    names = named_as(Vocabulary(tuple(concepts), name="mapillary"), vocabulary, layout="mapillary")
+    return IndexedDataset("mapillary", split, names, records, SemanticLoader(values))
