@@ -29,6 +29,7 @@ SPECS = (
         tags=TAGS,
         trainers=(
             TrainerSpec("uniovseg/masks", "segtune.trainers.uniovseg.masks_run:train_recipe"),
+            TrainerSpec("uniovseg/captions", "segtune.trainers.uniovseg.captions_run:train_recipe"),
         ),
         cases=(
             Case("", _ALL_MASKS, starts_as_zero_shot=_ALL_MASKS),
