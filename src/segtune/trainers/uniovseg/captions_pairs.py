@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from segtune.backbones.prompting import Looked
@@ -102,15 +101,12 @@ class PairFinder:
         model = self.system.backbone
         for word in words:
             if word not in self._embeds:
-                vocabulary = Vocabulary.of(word)
-                self._embeds[word] = embed_vocabulary(
-                    model,  # type: ignore[arg-type]  # its sizes are properties
-                    vocabulary,
-                    self.templates,
-                    use_cache=False,
-                )[0]
-        rows = [self._embeds[word] for word in words]
-        return F.normalize(torch.stack(rows), dim=-1) if rows else torch.zeros(0, model.joint_width)
+                alone = Vocabulary.of(word)
+                rows = embed_vocabulary(model, alone, self.templates, use_cache=False)
+                self._embeds[word] = rows[0]
+        if not words:
+            return torch.zeros(0, model.joint_width, device=model.device)
+        return torch.stack([self._embeds[word] for word in words])
 
 
 def with_captions(sample: Sample) -> Sample:
