@@ -49,6 +49,7 @@ SHORT = {
     "recipes/ovseg/ft-tiny.yaml": f"--set steps=1 {SMALL_PAIRS}",
     "recipes/ovseg/mpt-tiny.yaml": f"--set steps=1 {SMALL_PAIRS}",
     "recipes/ovseg/maskformer-tiny.yaml": f"--set steps=1 {SMALL_MASKS}",
+    "recipes/uniovseg/masks-tiny.yaml": f"--set steps=1 --set data={SMALL_WORLD} --set batch=1",
 }
 """What is added to a command, or to a recipe, so that it ends after a step."""
 SMALLER = {"--shots": "2", "--limit": "2", "--retention": "1", "--size": "32", "--workers": "1"}

@@ -235,6 +235,6 @@ def test_a_convnext_pools_inside_masks(make, image, masks, tmp_path):
     last = result.segments[2]
     assert last.score == pytest.approx(float(probs.max()), rel=1e-4)
     assert last.class_id == int(probs.argmax())
+    prompts = _prompts(Segmenter(random_clip_vit(layers=3), templates="name"))
     with pytest.raises(SegtuneError, match="no CLIP that looks at regions"):
-        vit = Segmenter(random_clip_vit(layers=3), templates="name")
-        model.classify_masks(image, masks, "a, b", prompts=_prompts(vit))
+        model.classify_masks(image, masks, "a, b", prompts=prompts)

@@ -32,6 +32,8 @@ def test_systems_are_fitted_and_models_have_their_own():
         "zoo/seem",
         "ovseg/pairs",
         "ovseg/maskformer",
+        "uniovseg/masks",
+        "uniovseg/captions",
     }
 
 

@@ -37,6 +37,25 @@ def mask_iou(a: Tensor, b: Tensor) -> Tensor:
     return _ratio(shared, first.sum(1)[:, None] + second.sum(1) - shared)
 
 
+def boxes_from_masks(masks: Tensor) -> Tensor:
+    """Returns (N, 4) int64 xyxy, right and bottom exclusive, around masks (N, H, W) bool.
+
+    All zeros for a mask without a pixel.
+
+    Example:
+        >>> boxes_from_masks(torch.tensor([[[False, False, False], [False, True, True]]])).tolist()
+        [[1, 1, 3, 2]]
+    """
+    sides = []
+    for inside in (masks.any(1), masks.any(2)):  # columns, rows
+        count = torch.arange(1, inside.shape[1] + 1, device=masks.device)
+        last = (inside * count).amax(1)
+        first = inside.shape[1] - (inside * count.flip(0)).amax(1)
+        sides.append((first * inside.any(1), last))
+    (x1, x2), (y1, y2) = sides
+    return torch.stack([x1, y1, x2, y2], 1)
+
+
 def nms(boxes: Tensor, scores: Tensor, iou: float) -> Tensor:
     """Returns the ids, best first, of the boxes that greedy non-maximum suppression keeps.
 

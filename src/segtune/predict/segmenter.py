@@ -238,8 +238,8 @@ class Segmenter(PreparedModel):
     ) -> Segmentation:
         """Returns one named, scored segment per mask, in the order of the masks.
 
-        The model is a CLIP, or a two-stage model or Uni-OVSeg, whose CLIP is taken. Segments may overlap; the
-        label map shows the better score.
+        The model is a CLIP, or a two-stage model or Uni-OVSeg, whose CLIP is taken. Segments may
+        overlap; the label map shows the better score.
 
         Args:
             masks: (N, H, W) bool on the upright image, COCO RLE, or a path; see `read_masks`.

@@ -46,6 +46,9 @@ class UniOvseg(nn.Module):
 
     Attributes:
         everything: how `propose` finds masks.
+        joint_width: k, of the space that words share with regions.
+        dense_size: side of the canvas in pixels.
+        patch_size: both sides of an input are multiples of it.
 
     Example:
         >>> import torch
@@ -68,6 +71,8 @@ class UniOvseg(nn.Module):
     ) -> None:
         super().__init__()
         self.config, self.name = config, name
+        self.joint_width, self.patch_size = clip.joint_width, clip.patch_size
+        self.dense_size = config.canvas
         self.everything = EverythingConfig()
         self.clip = clip
         encoding = SinePositions if config.positions == "sine" else FourierPositions
@@ -115,21 +120,6 @@ class UniOvseg(nn.Module):
         return fingerprint_of(self.state_dict())
 
     # -- words ------------------------------------------------------------------------------
-
-    @property
-    def joint_width(self) -> int:
-        """k, of the space that words share with regions."""
-        return self.clip.joint_width
-
-    @property
-    def dense_size(self) -> int:
-        """Side of the canvas in pixels."""
-        return self.config.canvas
-
-    @property
-    def patch_size(self) -> int:
-        """Both sides of an input are multiples of it."""
-        return self.clip.patch_size
 
     def tokenize(self, sentences: Sequence[str]) -> Tensor:
         """Returns token ids (M, longest), int64; see `ClipConvNext.tokenize`."""

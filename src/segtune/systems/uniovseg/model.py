@@ -11,14 +11,12 @@ Shape letters: B images, Q masks, C channels of the last map, K classes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segtune.backbones.base import FrozenReader
 from segtune.backbones.prompting import Looked
 from segtune.backbones.uniovseg.everything import EverythingConfig, find_everything
 from segtune.backbones.uniovseg.look import LookedUniOvseg
@@ -204,8 +202,7 @@ class AdaptedUniOvseg(System):
         if vocabulary is None or templates is None or not any(c.synonyms for c in vocabulary):
             rows = Rows(words.embeds, (1,) * len(words.embeds))
         else:
-            reader = cast(FrozenReader, self.backbone)  # its sizes are properties
-            rows = synonym_rows(reader, vocabulary, templates)
+            rows = synonym_rows(self.backbone, vocabulary, templates)
         self._last = words, rows
         return rows
 

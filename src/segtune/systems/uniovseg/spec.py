@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from segtune.systems.spec import Build, Case, FitDefaults, SystemSpec
+from segtune.systems.spec import Build, Case, FitDefaults, SystemSpec, TrainerSpec
 
 PAPER = "Open-Vocabulary Segmentation with Unpaired Mask-Text Supervision"
 SOURCE = "Wang et al., 2024"
@@ -27,6 +27,10 @@ SPECS = (
         paper=PAPER,
         fit=FitDefaults(weight_decay=0.05, views=0),
         tags=TAGS,
+        trainers=(
+            TrainerSpec("uniovseg/masks", "segtune.trainers.uniovseg.masks_run:train_recipe"),
+            TrainerSpec("uniovseg/captions", "segtune.trainers.uniovseg.captions_run:train_recipe"),
+        ),
         cases=(
             Case("", _ALL_MASKS, starts_as_zero_shot=_ALL_MASKS),
             Case("ensemble", {**_ALL_MASKS, "frozen_share": 0.4, "shrink": 4}),
