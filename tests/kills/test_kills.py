@@ -25,8 +25,9 @@ if not hasattr(os, "fork"):
     pytest.skip("needs fork", allow_module_level=True)
 
 POINTS = int(os.environ.get("SEGTUNE_KILLS", "2"))
+FIT = ("fit", "scenes", "--model", "model", "--steps", "4", "--views", "1", "--shots", "2")
+MINE = ("mine", "scenes", "--caption-file", "captions.jsonl")
 RETENTION = ("--retention", "2", "--retention-data", "synthetic:base?size=64&length=2")
-SIZES = "{steps: 2, warmup: 1, batch: 2, save_every: 1}"
 SCENES = "synthetic:base?size=64&length=4&stuff_regions=1"
 
 
@@ -42,21 +43,7 @@ class Case:
 
 CASES = {
     "fit": Case(
-        (
-            "fit",
-            "scenes",
-            "--model",
-            "model",
-            "--templates",
-            "name",
-            "--steps",
-            "4",
-            "--views",
-            "1",
-            "--shots",
-            "2",
-        )
-        + ("--size", "32", "--out", "p.safetensors", *RETENTION),
+        (*FIT, "--size", "32", "--templates", "name", "--out", "p.safetensors", *RETENTION),
         ("p.safetensors",),
     ),
     "evaluate": Case(
@@ -68,8 +55,7 @@ CASES = {
         ("segmented/labels/0.png", "segmented/labels/2.png", "segmented/vocabulary.json"),
     ),
     "mine": Case(
-        ("mine", "scenes", "--caption-file", "captions.jsonl", "--model", "model")
-        + ("--out", "m.jsonl", "--no-cache"),
+        (*MINE, "--model", "model", "--out", "m.jsonl", "--no-cache"),
         ("m.jsonl", "m.stats.json", "m.png"),
     ),
     "rpn": Case(
