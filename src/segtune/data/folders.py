@@ -186,7 +186,8 @@ def inside(folder: Path, name: str, *, where: str) -> Path:
         segtune.errors.DataError: x.json names '../b.jpg', which is outside of data; ...
     """
     path = folder / name
-    if not name or "\0" in name or len(name) > 4000:
+    longest = max(len(part.encode("utf-8", "replace")) for part in Path(name or " ").parts or " ")
+    if not name or "\0" in name or len(name) > 4000 or longest > 255:
         raise DataError(f"{where} names {name[:60]!r}, which is no name of a file")
     goes_up = Path(name).is_absolute() or os.path.normpath(name).startswith("..")
     if goes_up or not _leads_into(path, _real(folder)):
