@@ -154,8 +154,8 @@ def _points_entry(entry: Any, where: str) -> Prompts:
         for click in group:
             if not isinstance(click, list) or len(click) not in (2, 3) or click[2:] not in _LABELS:
                 raise DataError(
-                    f"{where} has the point {str(click)[:80]}; expected [x, y] or [x, y, label] with label "
-                    "1 on the object and 0 beside it"
+                    f"{where} has the point {str(click)[:80]}; expected [x, y] or [x, y, "
+                    "label] with label 1 on the object and 0 beside it"
                 )
             clicks.append((*_floats_of_file(click[:2], where), float(click[2] if click[2:] else 1)))
         if not any(click[2] == 1 for click in clicks):
