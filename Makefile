@@ -4,13 +4,19 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test fuzz kill lint bench clean
 
 demo: $(STAMP)  ## the main job, offline, on the bundled model; writes demo/
 	$(BIN)/segtune demo --out demo
 
 test: $(STAMP)  ## the whole test suite, a process per core
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+
+fuzz: $(STAMP)  ## a hundred thousand damages of every kind of file; hours on one core
+	SEGTUNE_FUZZ=100000 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto tests/fuzz
+
+kill: $(STAMP)  ## every command killed at twenty points and typed again
+	SEGTUNE_KILLS=20 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto tests/kills
 
 lint: $(STAMP)  ## what CI checks besides the tests
 	$(BIN)/ruff check .

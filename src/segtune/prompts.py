@@ -11,10 +11,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from segtune.errors import WeightsError
+import msgspec
+from msgspec import Meta
+
+from segtune.errors import DataError, WeightsError
 from segtune.storage.files import atomic_write
+from segtune.storage.json_files import decode_json
 from segtune.types import Concept, Resolution, TemplateSet, Vocabulary
 
 if TYPE_CHECKING:
@@ -22,6 +26,65 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 HEADER = "segtune"
+LARGEST = 1_000_000
+"""Number in the options of a system; they are sizes, depths and rates."""
+
+Word = Annotated[str, Meta(max_length=1000)]
+Pixels = Annotated[int, Meta(ge=1, le=65536)]
+Byte = Annotated[int, Meta(ge=0, le=255)]
+
+
+class ConceptEntry(msgspec.Struct, gc=False):
+    """A class of the vocabulary, as it is in a header."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=1000)]
+    synonyms: Annotated[tuple[Word, ...], Meta(max_length=1000)]
+    kind: Literal["thing", "stuff"]
+    group: Word | None
+    color: tuple[Byte, Byte, Byte] | None
+
+
+class VocabularyEntry(msgspec.Struct):
+    """The vocabulary in a header."""
+
+    concepts: Annotated[list[ConceptEntry], Meta(min_length=1, max_length=100_000)]
+    negatives: Annotated[tuple[Word, ...], Meta(max_length=100_000)]
+    name: Word
+
+
+class TemplatesEntry(msgspec.Struct):
+    """The sentences in a header."""
+
+    name: Word
+    sentences: Annotated[tuple[Word, ...], Meta(min_length=1, max_length=1000)]
+
+
+class ResolutionEntry(msgspec.Struct):
+    """The resolution in a header."""
+
+    short_side: Pixels
+    crop: Pixels | None
+    stride: Pixels
+
+
+class Version(msgspec.Struct):
+    """What headers of every version have."""
+
+    format_version: Annotated[int, Meta(ge=1)]
+
+
+class Header(msgspec.Struct):
+    """What a prompt file says about itself: data from strangers, typed and bounded."""
+
+    system: Word
+    options: Annotated[dict[Word, Any], Meta(max_length=200)]
+    model: Word
+    fingerprint: Word
+    vocabulary: VocabularyEntry
+    templates: TemplatesEntry
+    resolution: ResolutionEntry
+    training: Annotated[dict[Word, Any], Meta(max_length=200)] = {}
+    metrics: Annotated[dict[Word, Any], Meta(max_length=200)] = {}
 
 
 @dataclass(frozen=True)
@@ -86,7 +149,6 @@ class Prompts:
                 newer segtune.
         """
         from segtune.storage.weights import read_safetensors
-        from segtune.storage.weights.state_dicts import check_finite
 
         path = Path(path)
         if not path.is_file():
@@ -101,27 +163,20 @@ class Prompts:
             raise WeightsError(
                 f"{path} is a safetensors file but not a prompt file; `segtune fit` writes those"
             )
-        check_finite(tensors, path)
-        try:
-            header = json.loads(metadata[HEADER])
-            version = header.pop("format_version")
-            if version > FORMAT_VERSION:
-                raise WeightsError(f"it has format {version}, not {FORMAT_VERSION}")
-            vocabulary = header.pop("vocabulary")
-            templates = header.pop("templates")
-            resolution = header.pop("resolution")
-            return cls(
-                tensors=tensors,
-                vocabulary=_vocabulary_from(vocabulary),
-                templates=TemplateSet(templates["name"], tuple(templates["sentences"])),
-                resolution=Resolution(**resolution),
-                **header,
-            )
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise WeightsError(
-                f"{path} has a header that this segtune cannot read ({error}); update segtune or "
-                "copy the file anew"
-            ) from None
+        header = _header_of(metadata[HEADER], path)
+        _check_tensors(tensors, path)
+        return cls(
+            system=header.system,
+            options=header.options,
+            model=header.model,
+            fingerprint=header.fingerprint,
+            tensors=tensors,
+            vocabulary=_vocabulary_from(header.vocabulary),
+            templates=TemplateSet(header.templates.name, header.templates.sentences),
+            resolution=Resolution(**msgspec.structs.asdict(header.resolution)),
+            training=header.training,
+            metrics=header.metrics,
+        )
 
     def check_model(self, name: str, fingerprint: str) -> None:
         """Raises `WeightsError` where the prompts were learned on other weights."""
@@ -153,15 +208,52 @@ def read_prompts(source: Prompts | Path | str | None) -> Prompts | None:
     return Prompts.load(source) if isinstance(source, str | Path) else source
 
 
-def _vocabulary_from(values: Mapping[str, Any]) -> Vocabulary:
+def _header_of(text: str, path: Path) -> Header:
+    """Returns the header of a prompt file; raises `WeightsError` where it is none."""
+    try:
+        content = text.encode("utf-8", "surrogatepass")
+        version = decode_json(content, Version, where="it").format_version
+        if version > FORMAT_VERSION:
+            raise DataError(f"it has format {version}, not {FORMAT_VERSION}")
+        header = decode_json(content, Header, where="it")
+        _check_options(header.options)
+    except DataError as error:
+        raise WeightsError(
+            f"{path} has a header that this segtune cannot read ({error}); update segtune or "
+            "copy the file anew"
+        ) from None
+    return header
+
+
+def _check_options(value: Any, *, depth: int = 0) -> None:
+    """Raises `DataError` where options could name files or make tensors without end."""
+    if depth > 8:
+        raise DataError("its options are nested too deeply")
+    if isinstance(value, Mapping):
+        value = [*value.keys(), *value.values()]
+    if isinstance(value, list):
+        if len(value) > 200_000:
+            raise DataError("its options have too many values")
+        for item in value:
+            _check_options(item, depth=depth + 1)
+    elif isinstance(value, str) and len(value) > 1000:
+        raise DataError("its options have a text of more than 1000 letters")
+    elif isinstance(value, int | float) and not abs(value) <= LARGEST:
+        raise DataError("its options have a number out of range")
+
+
+def _check_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Raises `WeightsError` where a number is not finite, which would rule every answer."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise WeightsError(
+                f"{path} is damaged: {name[:60]!a} holds NaN or infinity; fit again or copy it anew"
+            )
+
+
+def _vocabulary_from(entry: VocabularyEntry) -> Vocabulary:
     concepts = tuple(
-        Concept(
-            name=entry["name"],
-            synonyms=tuple(entry["synonyms"]),
-            kind=entry["kind"],
-            group=entry["group"],
-            color=tuple(entry["color"]) if entry["color"] else None,
-        )
-        for entry in values["concepts"]
+        Concept(each.name, each.synonyms, each.kind, each.group, each.color)
+        for each in entry.concepts
     )
-    return Vocabulary(concepts, tuple(values["negatives"]), values["name"])
+    return Vocabulary(concepts, entry.negatives, entry.name)

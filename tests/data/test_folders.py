@@ -2,7 +2,14 @@ from pathlib import Path
 
 import pytest
 
-from segtune.data.folders import choose_split, find_files, named_as, pair_by_stem, read_stems
+from segtune.data.folders import (
+    choose_split,
+    find_files,
+    inside,
+    named_as,
+    pair_by_stem,
+    read_stems,
+)
 from segtune.errors import DataError
 from segtune.types import Vocabulary
 
@@ -76,3 +83,21 @@ def test_named_as_wants_one_name_per_class() -> None:
     assert named_as(own, Vocabulary.of("c", "d"), layout="x").names == ("c", "d")
     with pytest.raises(DataError, match="has 1 classes but x labels have 2"):
         named_as(own, Vocabulary.of("c"), layout="x")
+
+
+def test_names_in_data_stay_inside_of_its_folder(tmp_path: Path) -> None:
+    data, other = tmp_path / "data", tmp_path / "other"
+    for folder in (data / "a", other):
+        folder.mkdir(parents=True)
+        (folder / "x.jpg").touch()
+    (data / "out").symlink_to(other)
+    (data / "out.jpg").symlink_to(other / "x.jpg")
+    (data / "in.jpg").symlink_to(data / "a" / "x.jpg")
+    for name in ("a/x.jpg", "a/../a/x.jpg", "in.jpg", "none.jpg"):
+        assert inside(data, name, where="f.json") == data / name
+    for name in ("../other/x.jpg", str(other / "x.jpg"), "out/x.jpg", "out.jpg", "a/../../x.jpg"):
+        with pytest.raises(DataError, match=r"f.json names .* outside of"):
+            inside(data, name, where="f.json")
+    for name in ("", "a\0b", "x" * 5000):
+        with pytest.raises(DataError, match="no name of a file"):
+            inside(data, name, where="f.json")

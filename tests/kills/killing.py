@@ -7,6 +7,7 @@ has loaded what is heavy already.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -63,6 +64,53 @@ def run_until(last: int | None, words: Sequence[str], folder: Path) -> int:
         return main(words)
 
     return in_fork(killed, folder)
+
+
+class FullDisk:
+    """Lets the nth file that is opened for writing below a folder fail as on a full disk."""
+
+    def __init__(self, folder: Path, nth: int | None) -> None:
+        self.folder, self.left, self.opened = str(folder), nth, 0
+
+    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event != "open" or not isinstance(arguments[0], str | bytes | os.PathLike):
+            return
+        place = os.path.abspath(os.fsdecode(arguments[0]))
+        is_written = (arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR)
+        if not is_written or not place.startswith(self.folder) or place.endswith("output.txt"):
+            return
+        self.opened += 1
+        if self.opened == self.left:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(arguments[0]))
+
+
+def writes_of(words: Sequence[str], folder: Path) -> int:
+    """Returns how many files an uninterrupted command opens for writing; it must succeed."""
+    read, write = os.pipe()
+
+    def counted() -> int:
+        disk = FullDisk(folder, None)
+        sys.addaudithook(disk)
+        status = main(words)
+        os.write(write, str(disk.opened).encode())
+        return status
+
+    status = in_fork(counted, folder)
+    os.close(write)
+    with os.fdopen(read) as stream:
+        opened = int(stream.read() or 0)
+    assert status == 0, (folder / "output.txt").read_text()
+    return opened
+
+
+def run_on_full_disk(nth: int, words: Sequence[str], folder: Path) -> int:
+    """Runs a command whose nth file cannot be written; returns its status."""
+
+    def failing() -> int:
+        sys.addaudithook(FullDisk(folder, nth))
+        return main(words)
+
+    return in_fork(failing, folder)
 
 
 def in_fork(work: Callable[[], int], folder: Path) -> int:

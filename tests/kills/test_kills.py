@@ -19,14 +19,15 @@ import torch
 
 import segtune
 from segtune.storage.weights import read_saved
-from tests.kills.killing import KILLED, calls_of, run_until
+from tests.kills.killing import KILLED, calls_of, run_on_full_disk, run_until, writes_of
 
 if not hasattr(os, "fork"):
     pytest.skip("needs fork", allow_module_level=True)
 
 POINTS = int(os.environ.get("SEGTUNE_KILLS", "2"))
+FIT = ("fit", "scenes", "--model", "model", "--steps", "4", "--views", "1", "--shots", "2")
+MINE = ("mine", "scenes", "--caption-file", "captions.jsonl")
 RETENTION = ("--retention", "2", "--retention-data", "synthetic:base?size=64&length=2")
-SIZES = "{steps: 2, warmup: 1, batch: 2, save_every: 1}"
 SCENES = "synthetic:base?size=64&length=4&stuff_regions=1"
 
 
@@ -42,21 +43,7 @@ class Case:
 
 CASES = {
     "fit": Case(
-        (
-            "fit",
-            "scenes",
-            "--model",
-            "model",
-            "--templates",
-            "name",
-            "--steps",
-            "4",
-            "--views",
-            "1",
-            "--shots",
-            "2",
-        )
-        + ("--size", "32", "--out", "p.safetensors", *RETENTION),
+        (*FIT, "--size", "32", "--templates", "name", "--out", "p.safetensors", *RETENTION),
         ("p.safetensors",),
     ),
     "evaluate": Case(
@@ -68,8 +55,7 @@ CASES = {
         ("segmented/labels/0.png", "segmented/labels/2.png", "segmented/vocabulary.json"),
     ),
     "mine": Case(
-        ("mine", "scenes", "--caption-file", "captions.jsonl", "--model", "model")
-        + ("--out", "m.jsonl", "--no-cache"),
+        (*MINE, "--model", "model", "--out", "m.jsonl", "--no-cache"),
         ("m.jsonl", "m.stats.json", "m.png"),
     ),
     "rpn": Case(
@@ -152,6 +138,32 @@ def test_killed_and_typed_again(
             assert _content(folder / file) == _content(whole / file), f"{file}, killed at {point}"
         left = [p for p in folder.rglob(".*") if not p.name.endswith(".lock")]
         assert left == [], f"killed at {point}"
+
+
+@pytest.mark.parametrize("name", ["fit", "evaluate", "segment", "mine", "rpn"])
+def test_a_full_disk_at_each_write(
+    name: str, bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = CASES[name]
+    whole = _copy(bench, tmp_path / "whole", case)
+    monkeypatch.setenv("SEGTUNE_CACHE", str(tmp_path / "cache"))
+    writes = writes_of(case.words, whole)
+    assert writes
+    rng = np.random.default_rng(0)
+    chosen = range(1, writes + 1)
+    if writes > 2 * POINTS:
+        chosen = sorted(rng.choice(chosen, 2 * POINTS, replace=False).tolist())
+    for nth in chosen:
+        folder = _copy(bench, tmp_path / str(nth), case)
+        assert run_on_full_disk(nth, case.words, folder) == 2
+        said = (folder / "output.txt").read_text().splitlines()
+        assert said[-1].startswith("segtune: "), said
+        assert "No space left on device" in said[-1]
+        assert [path for path in folder.rglob(".*")] == []
+        status = run_until(None, (*case.words, *case.again), folder)
+        assert status == 0, (folder / "output.txt").read_text()
+        for file in case.files:
+            assert _content(folder / file) == _content(whole / file), f"{file}, write {nth}"
 
 
 def _copy(bench: Path, folder: Path, case: Case) -> Path:

@@ -27,7 +27,7 @@ def test_a_second_run_is_refused_until_the_first_is_killed(tmp_path: Path) -> No
         assert first.stdout is not None
         assert first.stdout.readline() == "held\n"
         with (
-            pytest.raises(SegtuneError, match="another run is writing .*a.safetensors"),
+            pytest.raises(SegtuneError, match=r"another run is writing .*a\.safetensors"),
             locked(out),
         ):
             pass

@@ -72,7 +72,7 @@ def test_one_file_for_two_outputs(tmp_path: Path) -> None:
 
 
 def test_no_room(tmp_path: Path) -> None:
-    with pytest.raises(SegtuneError, match="MB left and .* are needed; make room"):
+    with pytest.raises(SegtuneError, match=r"MB left and .* are needed; make room"):
         check_outputs([Output(tmp_path / "a")], force=True, room=2**60)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,9 @@ import torch
 from segtune.backbones import MODELS
 from segtune.backbones.cards import CARDS, Card
 from segtune.backbones.spec import ModelSpec
-from segtune.errors import WeightsError
+from segtune.errors import SegtuneError, WeightsError, one_line
+from segtune.storage.json_files import read_settings
+from segtune.storage.memory import is_out_of_memory
 from segtune.storage.registry import resolve
 from segtune.storage.weights import load_tokenizer, read_state
 
@@ -90,7 +93,7 @@ def spec_of_folder(path: Path) -> ModelSpec | None:
 
 def stated_type(path: Path) -> str:
     """Returns the `model_type` of the config.json in a folder."""
-    settings = json.loads((path / "config.json").read_text(encoding="utf-8-sig"))
+    settings = read_settings(path / "config.json")
     return str(settings.get("model_type", "nameless"))
 
 
@@ -117,11 +120,29 @@ def _from_folder(path: Path, card: Card | None, tokenizer: str | Path | None) ->
             f"{shown} proposes masks and names none; pair it with the CLIP it was trained with: "
             f"--model {shown}+CLIP"
         )
-    model = resolve(spec.load_folder)(path, tokenizer=tokenizer)
+    with _described(path):
+        model = resolve(spec.load_folder)(path, tokenizer=tokenizer)
     if card is not None:
         model.name = card.name
         model.dense_size = card.dense_size or model.dense_size
     return model
+
+
+@contextmanager
+def _described(path: Path) -> Iterator[None]:
+    """Says so where the settings of a model folder make no sense, in whatever way that shows."""
+    try:
+        yield
+    except (SegtuneError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        reason = one_line(f"{type(error).__name__}: {error}", longest=120)
+        raise WeightsError(
+            f"{path} is no model that can be built: its config.json and its weights make no sense "
+            f"together ({reason}); copy the folder again"
+        ) from error
 
 
 def _from_file(path: Path, tokenizer: str | Path | None) -> Any:

@@ -8,13 +8,12 @@ points of the group `segtune.models`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from segtune.errors import WeightsError
+from segtune.errors import DataError, WeightsError
 
 Capability = Literal["words", "points", "proposals", "everything"]
 """Reads words; answers points and boxes; proposes masks without names to
@@ -41,10 +40,13 @@ class FolderMark:
             return False
         if not self.entry:
             return True
+        from segtune.storage.json_files import plain_json
+
+        content, name = (folder / self.file).read_bytes(), str(folder / self.file)
         try:
-            value: Any = json.loads((folder / self.file).read_text(encoding="utf-8-sig"))
-        except ValueError as error:
-            raise WeightsError(f"{folder / self.file} is damaged: {error}") from None
+            value: Any = plain_json(content, where=name)
+        except DataError as error:
+            raise WeightsError(f"{name} is damaged: {error}") from None
         for name in self.entry.split("."):
             value = value.get(name) if isinstance(value, Mapping) else None
         return value in self.values if self.values else value is not None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from segtune.data.left_out import Found, LeftOut
@@ -181,3 +183,41 @@ def named_as(expected: Vocabulary, given: Vocabulary | None, *, layout: str) -> 
             "give one name per class in the order of the labels, or leave --vocab out"
         )
     return given
+
+
+def inside(folder: Path, name: str, *, where: str) -> Path:
+    """Returns the path of a file that data names, which must lie in the folder of the data.
+
+    Raises:
+        DataError: it is absolute, goes up, is a link that leaves the folder, or is no name.
+
+    Example:
+        >>> inside(Path("data"), "a/b.jpg", where="x.json").as_posix()
+        'data/a/b.jpg'
+        >>> inside(Path("data"), "../b.jpg", where="x.json")
+        Traceback (most recent call last):
+        segtune.errors.DataError: x.json names '../b.jpg', which is outside of data; ...
+    """
+    path = folder / name
+    longest = max(len(part.encode("utf-8", "replace")) for part in Path(name or " ").parts or " ")
+    if not name or "\0" in name or len(name) > 4000 or longest > 255:
+        raise DataError(f"{where} names {name[:60]!r}, which is no name of a file")
+    goes_up = Path(name).is_absolute() or os.path.normpath(name).startswith("..")
+    if goes_up or not _leads_into(path, _real(folder)):
+        raise DataError(
+            f"{where} names {name[:200]!r}, which is outside of {folder}; name the folder of the "
+            "images with ?images=FOLDER"
+        )
+    return path
+
+
+def _leads_into(path: Path, root: Path) -> bool:
+    """Whether a path is below a folder when all links are followed."""
+    if path.is_symlink():
+        return path.resolve().is_relative_to(root)
+    return _real(path.parent).is_relative_to(root)
+
+
+@lru_cache(maxsize=10_000)
+def _real(folder: Path) -> Path:
+    return folder.resolve()

@@ -15,16 +15,41 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
+import msgspec
 import numpy as np
+from msgspec import Meta
 
+from segtune.data.masks.shapes import decode_counts, run_lengths
 from segtune.errors import DataError, SegtuneError
 from segtune.storage.files import atomic_write
+from segtune.storage.json_files import convert, plain_json
 
 PairFormat = Literal["jsonl", "parquet"]
 ROWS_AT_ONCE = 10_000
 """Rows of a Parquet row group."""
+
+
+LARGEST_IMAGE_PX = 2**31
+"""Pixels of an image, beyond which a row is damaged."""
+
+Natural = Annotated[int, Meta(ge=0, le=2**31)]
+
+
+class Row(msgspec.Struct, gc=False):
+    """A pair as files have it."""
+
+    image: str
+    id: str
+    size: tuple[Annotated[int, Meta(ge=1, le=2**31)], Annotated[int, Meta(ge=1, le=2**31)]]
+    rle: str
+    box: tuple[Natural, Natural, Natural, Natural]
+    text: str
+    noun: str
+    caption: Annotated[int, Meta(ge=-1, le=2**31)]
+    score: Annotated[float, Meta(ge=-1.001, le=1.001)]
+    source: str
 
 
 @dataclass(frozen=True)
@@ -80,21 +105,25 @@ class Pair:
         """Returns the pair of plain values.
 
         Raises:
-            KeyError, TypeError, ValueError: a value is missing or of another form.
+            DataError: a value is missing, of another type, or out of range.
         """
-        height, width = row["size"]
-        x1, y1, x2, y2 = row["box"]
+        entry = convert(row, Row, where="the pair")
+        (height, width), (x1, y1, x2, y2) = entry.size, entry.box
+        if not (x1 <= x2 <= width and y1 <= y2 <= height):
+            raise DataError(f"the pair: box is {[*entry.box]} on an image of {width}x{height}")
+        if height * width > LARGEST_IMAGE_PX:
+            raise DataError(f"the pair: size is {height}x{width}; no image is so large")
         return cls(
-            image=str(row["image"]),
-            id=str(row["id"]),
-            size=(int(height), int(width)),
-            rle=str(row["rle"]),
-            box_px=(int(x1), int(y1), int(x2), int(y2)),
-            text=str(row["text"]),
-            noun=str(row["noun"]),
-            caption=int(row["caption"]),
-            score=float(row["score"]),
-            source=str(row["source"]),
+            image=entry.image,
+            id=entry.id,
+            size=entry.size,
+            rle=entry.rle,
+            box_px=entry.box,
+            text=entry.text,
+            noun=entry.noun,
+            caption=entry.caption,
+            score=entry.score,
+            source=entry.source,
         )
 
 
@@ -112,10 +141,12 @@ def encode_rle(mask: np.ndarray) -> str:
 
 
 def decode_rle(rle: str, size: tuple[int, int]) -> np.ndarray:
-    """Returns the (H, W) bool mask of compressed run lengths on an image of `size`."""
-    from pycocotools import mask as coco_mask
+    """Returns the (H, W) bool mask of compressed run lengths on an image of `size`.
 
-    return coco_mask.decode({"size": list(size), "counts": rle.encode("ascii")}).astype(bool)
+    Raises:
+        ShapeError: they are damaged, or do not fill the image.
+    """
+    return decode_counts(run_lengths(rle), size)
 
 
 def write_pairs(path: Path, pairs: Iterable[Pair], *, format: PairFormat = "jsonl") -> int:
@@ -153,9 +184,11 @@ def read_pairs(path: Path | str) -> Iterator[Pair]:
     for number, row in enumerate(rows, start=1):
         try:
             yield Pair.from_row(row)
-        except (KeyError, TypeError, ValueError):
+        except DataError as error:
+            reason = str(error).removeprefix("the pair").removeprefix(":").strip()
             raise DataError(
-                f"{path} row {number} is no mask-category pair; `segtune mine` writes such a file"
+                f"{path} row {number} is no mask-category pair: {reason}; `segtune mine` writes "
+                "such a file"
             ) from None
 
 
@@ -173,12 +206,9 @@ def check_format(format: PairFormat) -> None:
 
 
 def _json_rows(path: Path) -> Iterator[Any]:
-    with path.open(encoding="utf-8-sig") as stream:
+    with path.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
-            try:
-                yield json.loads(line)
-            except ValueError:
-                raise DataError(f"{path} line {number} is not valid JSON") from None
+            yield plain_json(line, where=f"{path} line {number}")
 
 
 def _parquet_rows(path: Path) -> Iterator[Any]:

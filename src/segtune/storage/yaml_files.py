@@ -6,6 +6,7 @@ A text is first read as events, which are few and flat, and only then turned int
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -58,15 +59,16 @@ def load_yaml(text: str, *, where: str, as_text: bool = False) -> Any:
         raise SegtuneError(f"{where} is not valid YAML: {reason}; correct it") from None
 
 
-def _check(events: Any, where: str) -> None:
+def _check(events: Iterable[Any], where: str) -> None:
     """Raises where a document has aliases, or is nested too deeply."""
     import yaml
 
     depth = 0
     for event in events:
+        line = event.start_mark.line + 1
         if isinstance(event, yaml.AliasEvent):
             raise SegtuneError(
-                f"{where} line {event.start_mark.line + 1}: the alias *{event.anchor} is not read; "
+                f"{where} line {line}: the alias *{event.anchor} is not read; "
                 "write the value itself"
             )
         if isinstance(event, yaml.CollectionStartEvent):
@@ -74,9 +76,7 @@ def _check(events: Any, where: str) -> None:
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if depth > DEEPEST:
-            mark = event.start_mark
-            line = f" line {mark.line + 1}" if mark else ""
-            raise SegtuneError(f"{where}{line}: brackets in brackets without end")
+            raise SegtuneError(f"{where} line {line}: brackets in brackets without end")
 
 
 @cache

@@ -50,7 +50,10 @@ def concept_from(entry: str | float | Mapping[str, Any] | Concept) -> Concept:
         )
     name, *synonyms = _words(entry["name"])
     extra = entry.get("synonyms") or ()
-    extra = _words(extra) if isinstance(extra, str) else [str(word) for word in extra]
+    if isinstance(extra, str):
+        extra = _words(extra)
+    else:
+        extra = _listed(extra, f"class {entry['name']!r}", "synonyms")
     synonyms += [word for word in extra if word not in (name, *synonyms)]
     group = entry.get("group")
     return Concept(
@@ -77,7 +80,11 @@ def vocabulary_from(content: object, *, name: str) -> Vocabulary:
         if key is not None:
             name = str(content.get("name", name))
             given = content.get("negatives") or ()
-            negatives = tuple(split_words(given) if isinstance(given, str) else map(str, given))
+            negatives = tuple(
+                split_words(given)
+                if isinstance(given, str)
+                else _listed(given, f"vocabulary {name!r}", "negatives")
+            )
             content = content[key]
         if isinstance(content, Mapping):
             content = _by_index(content)
@@ -117,6 +124,13 @@ def comma_list(text: str, *, name: str) -> Vocabulary:
 def _is_word(entry: object) -> bool:
     """Whether an entry is text or a number, which may be a name too."""
     return isinstance(entry, str | int | float) and not isinstance(entry, bool)
+
+
+def _listed(words: object, owner: str, key: str) -> list[str]:
+    """Returns a list of words as text; raises where it is something else."""
+    if not isinstance(words, Sequence) or not all(_is_word(word) for word in words):
+        raise SegtuneError(f"{owner}: {key} is {str(words)[:60]!r}; expected a list of words")
+    return [str(word) for word in words]
 
 
 def _words(text: str) -> list[str]:

@@ -103,11 +103,11 @@ def test_a_file_of_windows_and_folders_with_the_same_names(tmp_path):
         (points, '{"a": []}', "a has no points"),
         (points, '{"a": [[1, 2, 5]]}', "label 1 on the object and 0 beside it"),
         (points, '{"a": [[1]]}', "expected .x, y. or"),
-        (points, '{"a": [[1, "x"]]}', "expected finite numbers"),
+        (points, '{"a": [[1, "x"]]}', "expected pixels of the image"),
         (points, '{"a": [[1, 2, 0]]}', "no positive point"),
         (points, '{"a": 3}', "a has no points"),
         (boxes, '{"a": [[1, 2, 3]]}', "has the box"),
-        (boxes, '{"a": [[1, 2, 3, NaN]]}', "expected finite numbers"),
+        (boxes, '{"a": [[1, 2, 3, NaN]]}', "expected pixels of the image"),
         (boxes, "3", "holds no boxes"),
     ],
 )

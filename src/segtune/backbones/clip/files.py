@@ -27,6 +27,7 @@ from segtune.backbones.clip.model import ClipVit
 from segtune.backbones.reading.preprocessing import stated_normalisation
 from segtune.errors import WeightsError
 from segtune.ops.normalisation import CLIP, Normalisation
+from segtune.storage.json_files import read_settings
 from segtune.storage.weights import load_tokenizer, read_state
 from segtune.storage.weights.state_dicts import matched, some
 
@@ -39,8 +40,7 @@ def load_clip(path: Path, *, tokenizer: str | Path | None = None) -> ClipVit:
     """
     if (path / "open_clip_config.json").is_file():
         return load_open_clip(path, tokenizer=tokenizer)
-    values = json.loads((path / "config.json").read_text(encoding="utf-8-sig"))
-    config = CLIPConfig.from_dict(values)
+    config = CLIPConfig.from_dict(read_settings(path / "config.json"))
     file = path / "model.safetensors"
     if not file.is_file():
         file = path / "pytorch_model.bin"
@@ -56,7 +56,7 @@ def load_clip(path: Path, *, tokenizer: str | Path | None = None) -> ClipVit:
 
 def load_open_clip(path: Path, *, tokenizer: str | Path | None = None) -> ClipVit:
     """Returns the CLIP of an OpenCLIP export: a folder with open_clip_config.json."""
-    settings = json.loads((path / "open_clip_config.json").read_text(encoding="utf-8-sig"))
+    settings = read_settings(path / "open_clip_config.json")
     files = [path / "open_clip_model.safetensors", path / "open_clip_pytorch_model.bin"]
     file = next((file for file in files if file.is_file()), None)
     if file is None:

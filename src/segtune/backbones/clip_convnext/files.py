@@ -19,6 +19,7 @@ from segtune.backbones.clip_convnext.model import ClipConvNext
 from segtune.backbones.reading.key_tables import load_strictly
 from segtune.errors import WeightsError
 from segtune.ops.normalisation import CLIP, Normalisation
+from segtune.storage.json_files import read_settings
 from segtune.storage.weights import load_tokenizer, read_state
 
 MODEL_TYPE = "clip-convnext"
@@ -101,7 +102,7 @@ def _from_export(path: Path, tokenizer: Any | None) -> ClipConvNext:
     file = next((path / name for name in WEIGHTS if (path / name).is_file()), None)
     if file is None:
         raise WeightsError(f"{path} has no {WEIGHTS[0]}; an OpenCLIP export has it")
-    settings = json.loads((path / EXPORT).read_text(encoding="utf-8-sig"))
+    settings = read_settings(path / EXPORT)
     preprocess = settings.get("preprocess_cfg", {})
     return clip_convnext_from_official(
         read_state(file),
@@ -119,7 +120,7 @@ def _from_folder(path: Path, tokenizer: Any | None) -> ClipConvNext:
         raise WeightsError(
             f"{path} has no config.json; a model folder needs config.json and model.safetensors"
         )
-    settings = json.loads((path / "config.json").read_text(encoding="utf-8-sig"))
+    settings = read_settings(path / "config.json")
     if settings.get("model_type") != MODEL_TYPE:
         kind = settings.get("model_type", "nameless")
         raise WeightsError(f"{path} is a {kind!r}, not a CLIP with a ConvNeXt")

@@ -12,7 +12,6 @@ are in no classifier; they keep the values they have.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +24,7 @@ from segtune.backbones.encoders.resnet import ResNet
 from segtune.backbones.encoders.swin import Swin
 from segtune.backbones.reading.key_tables import Rules, load_strictly, rename_keys
 from segtune.errors import WeightsError
+from segtune.storage.json_files import read_settings
 from segtune.storage.weights import read_state
 from segtune.storage.weights.state_dicts import some
 
@@ -118,7 +118,7 @@ def _from_folder(path: Path) -> dict[str, Tensor]:
             f"{path} has no config.json with model.safetensors; give a folder of a Swin or ResNet "
             "of transformers, or a .pth file"
         )
-    kind = json.loads(config.read_text(encoding="utf-8-sig")).get("model_type", "nameless")
+    kind = read_settings(config).get("model_type", "nameless")
     if kind not in TRANSFORMERS:
         expected = " or ".join(TRANSFORMERS)
         raise WeightsError(f"{path} is a {kind!r} model; an image encoder is a {expected}")

@@ -27,6 +27,7 @@ from segtune.backbones.reading.key_tables import load_strictly, rename_keys
 from segtune.backbones.reading.preprocessing import stated_normalisation
 from segtune.errors import WeightsError
 from segtune.ops.normalisation import IMAGENET, IMAGENET_BY_UNIT, Normalisation
+from segtune.storage.json_files import read_settings
 from segtune.storage.weights import read_state
 from segtune.storage.weights.numpy_pickles import read_numpy_pickle
 
@@ -99,7 +100,7 @@ def load_mask2former(
         raise WeightsError(
             f"{path} has no config.json; a model folder needs config.json and model.safetensors"
         )
-    settings = json.loads((path / "config.json").read_text(encoding="utf-8-sig"))
+    settings = read_settings(path / "config.json")
     state = read_state(path / "model.safetensors")
     if settings.get("model_type") == HF_TYPE:
         normalisation = stated_normalisation(path) or IMAGENET_BY_UNIT

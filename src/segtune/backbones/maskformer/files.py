@@ -21,6 +21,7 @@ from segtune.backbones.maskformer.keys import (
 from segtune.backbones.maskformer.model import MaskFormer, MaskFormerConfig
 from segtune.backbones.reading.key_tables import load_strictly
 from segtune.errors import WeightsError
+from segtune.storage.json_files import read_settings
 from segtune.storage.weights import read_state
 
 MODEL_TYPE = "text-maskformer"
@@ -64,7 +65,7 @@ def load_maskformer(path: Path | str) -> MaskFormer:
         raise WeightsError(
             f"{path} has no config.json; a model folder needs config.json and model.safetensors"
         )
-    settings = json.loads((path / "config.json").read_text(encoding="utf-8-sig"))
+    settings = read_settings(path / "config.json")
     if settings.get("model_type") != MODEL_TYPE:
         kind = settings.get("model_type", "nameless")
         raise WeightsError(f"{path} is a {kind!r}, not a MaskFormer with a text space")

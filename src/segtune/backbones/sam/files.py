@@ -5,7 +5,6 @@ Original `.pt` files are not read: the same weights are on the hub in this layou
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from segtune.backbones.sam.proposals import SamProposals
 from segtune.backbones.sam.sam3 import Sam3
 from segtune.errors import WeightsError
 from segtune.ops.normalisation import HALF, IMAGENET_BY_UNIT
+from segtune.storage.json_files import read_settings
 from segtune.storage.weights import load_tokenizer
 
 CLASSES: dict[str, Any] = {
@@ -66,7 +66,7 @@ def sam_from_folder(path: Path, *, tokenizer: str | Path | None = None) -> Sam |
         raise WeightsError(
             f"{path} has no config.json; a SAM folder needs config.json and model.safetensors"
         )
-    kind = json.loads(file.read_text(encoding="utf-8-sig")).get("model_type", "nameless")
+    kind = read_settings(file).get("model_type", "nameless")
     if kind not in CLASSES:
         raise WeightsError(
             f"{path} is a {kind!r} model; expected one of {', '.join(CLASSES)} in its config.json"

@@ -29,6 +29,7 @@ from segtune.backbones.seem.keys import IGNORED, TEXT_PREFIX, text_from_official
 from segtune.backbones.seem.model import Seem
 from segtune.errors import WeightsError
 from segtune.ops.normalisation import IMAGENET, Normalisation
+from segtune.storage.json_files import read_settings
 from segtune.storage.weights import load_tokenizer, read_state
 from segtune.storage.weights.state_dicts import some
 
@@ -86,7 +87,7 @@ def load_seem(path: Path | str, *, tokenizer: str | Path | None = None) -> Seem:
         raise WeightsError(
             f"{path} has no config.json; a model folder needs config.json and model.safetensors"
         )
-    settings = json.loads((path / "config.json").read_text(encoding="utf-8-sig"))
+    settings = read_settings(path / "config.json")
     if settings.get("model_type") != MODEL_TYPE:
         raise WeightsError(f"{path} is a {settings.get('model_type', 'nameless')!r}, not a SEEM")
     seem = Seem(

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from segtune.backbones.two_stage.proposal_files import load_proposals
 from segtune.backbones.two_stage.proposals import ProposalModel
 from segtune.backbones.two_stage.spec import Recipe
 from segtune.errors import WeightsError
+from segtune.storage.json_files import read_settings
 
 MODEL_TYPE = "two-stage"
 """`model_type` of our folders."""
@@ -62,7 +62,7 @@ def load_two_stage(path: Path, *, tokenizer: str | Path | None = None) -> TwoSta
     Raises:
         WeightsError: a part is missing, or an entry is unknown.
     """
-    settings = json.loads((path / "config.json").read_text(encoding="utf-8-sig"))
+    settings = read_settings(path / "config.json")
     if (extra := sorted(set(settings) - KEYS)) or not {"proposals", "clip"} <= set(settings):
         raise WeightsError(
             f"{path / 'config.json'} needs proposals and clip, and may have "

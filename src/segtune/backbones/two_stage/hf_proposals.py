@@ -6,7 +6,6 @@ query is that it found something at all.
 
 from __future__ import annotations
 
-import json
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from segtune.backbones.base import Proposals, fingerprint_of
 from segtune.backbones.reading.hf_files import read_pretrained
 from segtune.backbones.reading.preprocessing import stated_normalisation
 from segtune.ops.normalisation import IMAGENET_BY_UNIT, Normalisation
+from segtune.storage.json_files import read_settings
 
 CLASSES = {
     "maskformer": MaskFormerForInstanceSegmentation,
@@ -97,7 +97,7 @@ def proposals_from_folder(path: Path, *, title: str) -> HfProposals:
     Args:
         title: what tables and files call it.
     """
-    kind = json.loads((path / "config.json").read_text(encoding="utf-8-sig"))["model_type"]
+    kind = read_settings(path / "config.json")["model_type"]
     model = read_pretrained(path, CLASSES[kind])
     stated = stated_normalisation(path)
     return HfProposals(model, name=title, normalisation=stated or IMAGENET_BY_UNIT)

@@ -19,6 +19,7 @@ from segtune.backbones.uniovseg.config import UniOvsegConfig
 from segtune.backbones.uniovseg.keys import from_official, sizes_from, to_official
 from segtune.backbones.uniovseg.model import UniOvseg
 from segtune.errors import WeightsError
+from segtune.storage.json_files import read_settings
 from segtune.storage.weights import load_tokenizer, read_state
 
 MODEL_TYPE = "uniovseg"
@@ -42,7 +43,7 @@ def load_uniovseg(path: Path | str, *, tokenizer: str | Path | None = None) -> U
         raise WeightsError(
             f"{path} has no config.json; a model folder needs config.json and model.safetensors"
         )
-    settings = json.loads((path / "config.json").read_text(encoding="utf-8-sig"))
+    settings = read_settings(path / "config.json")
     if settings.get("model_type") != MODEL_TYPE:
         kind = settings.get("model_type", "nameless")
         raise WeightsError(f"{path} is a {kind!r}, not a Uni-OVSeg")

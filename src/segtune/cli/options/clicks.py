@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any, Literal
 
 from segtune.cli.images import ImageFile
 from segtune.data.masks.names import Names
+from segtune.data.masks.shapes import FARTHEST_PX
 from segtune.errors import DataError, SegtuneError
 from segtune.storage.json_files import read_json
 
@@ -107,7 +107,7 @@ def _floats(words: Sequence[Any], length: int, given: str, kind: str) -> Numbers
         numbers = tuple(float(word) for word in words)
     except (TypeError, ValueError):
         numbers = ()
-    if len(numbers) != length or not all(map(math.isfinite, numbers)):
+    if len(numbers) != length or not all(abs(number) <= FARTHEST_PX for number in numbers):
         raise SegtuneError(f"--{kind} {given!r} is not understood; type {EXAMPLES[kind]}")
     return numbers
 
@@ -148,12 +148,14 @@ def _points_entry(entry: Any, where: str) -> Prompts:
     groups = entry if _is_nested(entry) else [entry]
     found = []
     for group in groups:
+        if not isinstance(group, list):
+            raise DataError(f"{where} has {str(group)[:40]} as an object; expected [[x, y], ...]")
         clicks = []
         for click in group:
             if not isinstance(click, list) or len(click) not in (2, 3) or click[2:] not in _LABELS:
                 raise DataError(
-                    f"{where} has the point {click}; expected [x, y] or [x, y, label] with label "
-                    "1 on the object and 0 beside it"
+                    f"{where} has the point {str(click)[:80]}; expected [x, y] or [x, y, "
+                    "label] with label 1 on the object and 0 beside it"
                 )
             clicks.append((*_floats_of_file(click[:2], where), float(click[2] if click[2:] else 1)))
         if not any(click[2] == 1 for click in clicks):
@@ -171,7 +173,7 @@ def _boxes_entry(entry: Any, where: str) -> Prompts:
     found: Prompts = []
     for box in entry:
         if not isinstance(box, list) or len(box) != 4:
-            raise DataError(f"{where} has the box {box}; expected [x1, y1, x2, y2]")
+            raise DataError(f"{where} has the box {str(box)[:80]}; expected [x1, y1, x2, y2]")
         found.append([_floats_of_file(box, where)])
     return found
 
@@ -182,6 +184,6 @@ def _is_nested(entry: list[Any]) -> bool:
 
 
 def _floats_of_file(values: Sequence[Any], where: str) -> Numbers:
-    if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
-        raise DataError(f"{where} has {list(values)}; expected finite numbers")
+    if not all(isinstance(value, int | float) and abs(value) <= FARTHEST_PX for value in values):
+        raise DataError(f"{where} has {str(list(values))[:80]}; expected pixels of the image")
     return tuple(float(value) for value in values)

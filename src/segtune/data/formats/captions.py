@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from segtune.data.captioned import NO_CLASSES, CaptionRecord, load_captioned
-from segtune.data.folders import SPLIT_FOLDERS, UNSPLIT, choose_split
+from segtune.data.folders import SPLIT_FOLDERS, UNSPLIT, choose_split, inside
 from segtune.data.formats.coco.files import sample_ids
 from segtune.data.samples import IndexedDataset
 from segtune.errors import DataError
@@ -77,6 +77,9 @@ def read(
     lines = read_text(file, what="file of captions").splitlines()
     entries = [_entry(line, number, file) for number, line in enumerate(lines, 1) if line.strip()]
     names = [name for name, _ in entries]
+    if images is None:
+        for name in names:
+            inside(folder, name, where=str(file))
     if names and not (folder / names[0]).is_file():
         raise DataError(
             f"{file} names {names[0]}, which is not in {folder}; give the folder of the images as "
@@ -101,7 +104,9 @@ class _Line(msgspec.Struct):
 def _entry(line: str, number: int, file: Path) -> tuple[str, tuple[str, ...]]:
     """Returns the path and the captions of one line."""
     try:
-        entry = decode_json(line.encode(), _Line, where=f"{file} line {number}")
+        entry = decode_json(
+            line.encode("utf-8", "surrogatepass"), _Line, where=f"{file} line {number}"
+        )
     except DataError as error:
         raise DataError(f"{error}; expected {FORM}") from None
     captions = entry.captions if entry.caption is None else [entry.caption]

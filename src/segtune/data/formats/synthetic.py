@@ -49,8 +49,8 @@ def read(world: str, options: Mapping[str, str], *, split: str | None = None) ->
         if option not in FORMS or not re.fullmatch(FORMS[option], value):
             raise DataError(
                 f"{option}={value[:60]} is not an option of {PREFIX}{world}; possible are "
-                "size=192 or size=128x192, length=100, seed=3, captions=5, noise=1, reveal=1, stuff_regions=1 "
-                "and stored=1"
+                "size=192 or size=128x192, length=100, seed=3, captions=5, noise=1, reveal=1, "
+                "stuff_regions=1 and stored=1"
             )
     height, _, width = options.get("size", "192").partition("x")
     if not all(SMALLEST <= int(side) <= LARGEST for side in (height, width or height)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from segtune.backbones.cards import CARDS
@@ -12,6 +11,7 @@ from segtune.backbones.maskformer.keys import state_from_official
 from segtune.backbones.maskformer.model import MaskFormer
 from segtune.backbones.reading.hf_files import download
 from segtune.backbones.reading.key_tables import load_strictly
+from segtune.storage.json_files import read_settings
 from segtune.storage.weights import read_state
 
 EXAMPLE = "microsoft/swin-base-patch4-window12-384-in22k"
@@ -60,5 +60,5 @@ def _model_type(folder: Path) -> str | None:
     file = folder / "config.json"
     if not file.is_file():
         return None
-    kind: str | None = json.loads(file.read_text(encoding="utf-8-sig")).get("model_type")
+    kind: str | None = read_settings(file).get("model_type")
     return kind
