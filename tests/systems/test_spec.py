@@ -62,7 +62,8 @@ def test_every_kind_that_answers_has_one_zero_shot_system():
         answers = [s.name for s in SYSTEMS.values() if s.is_zero_shot and kind in s.kinds]
         assert answers == [zero_shot_system(kind)]
         assert not SYSTEMS[answers[0]].learns
-        assert default_system(kind) == systems_for(kind)[0]
+        if systems_for(kind):
+            assert default_system(kind) == systems_for(kind)[0]
 
 
 def test_the_order_is_that_of_the_tables():

@@ -24,7 +24,8 @@ def test_every_trainer_is_there():
 
 
 def test_systems_are_fitted_and_models_have_their_own():
-    assert {trainer_of(name).run for name in SYSTEMS} == {PROMPTS}
+    fitted = [name for name in SYSTEMS if name != "segprompt"]  # which is trained whole
+    assert {trainer_of(name).run for name in fitted} == {PROMPTS}
     others = set(trainers()) - set(SYSTEMS)
     assert others == {
         "zoo/clip_vit",

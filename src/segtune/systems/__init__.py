@@ -56,7 +56,9 @@ def default_system(kind: str) -> str:
     """
     learners = systems_for(kind)
     if not learners:
-        raise SegtuneError(f"no system learns on a model of kind {kind}; {_choose_a_model()}")
+        raise SegtuneError(
+            f"no system learns on a model of kind {kind}; {_choose_a_model(learns=True)}"
+        )
     return learners[0]
 
 
@@ -137,6 +139,7 @@ def configured(name: str, build: Build, options: Mapping[str, Any] | None = None
     return target(name, options)
 
 
-def _choose_a_model() -> str:
-    kinds = dict.fromkeys(kind for spec in SYSTEMS.values() for kind in spec.kinds)
+def _choose_a_model(*, learns: bool = False) -> str:
+    specs = [spec for spec in SYSTEMS.values() if spec.learns or not learns]
+    kinds = dict.fromkeys(kind for spec in specs for kind in spec.kinds)
     return f"choose a model of kind {', '.join(kinds)} with --model"

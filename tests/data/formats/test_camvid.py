@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from segtune.data.formats import camvid
-from segtune.errors import DataError
+from segtune.errors import DataError, SegtuneError
 from segtune.types import IGNORE
 from tests.data import trees
 
@@ -60,3 +60,34 @@ def test_sequences_joined_by_plus_in_the_name_of_the_data():
         "camvid",
         {"sequence": "0006R0+0016E5"},
     )
+
+
+def test_objects_are_the_regions_of_things_and_train_has_the_known_ones(tmp_path: Path) -> None:
+    trees.camvid(tmp_path)
+    for split in camvid.splits(tmp_path):
+        dataset = camvid.read(tmp_path, split=split, known="car+pedestrian")
+        assert [c.name for c in dataset.vocabulary if c.kind == "thing"] == [
+            *("pole", "sign symbol", "car", "pedestrian", "bicyclist"),
+        ]
+        allowed = set(dataset.vocabulary.ids_in("known"))
+        if split != "train":
+            allowed |= set(dataset.vocabulary.ids_in("unseen"))
+        sample = dataset[0]
+        assert all(item.class_id in allowed for item in sample.instances)
+        assert all(item.mask.sum() >= camvid.SMALLEST for item in sample.instances)
+    with pytest.raises(SegtuneError, match="road"):
+        camvid.read(tmp_path, known="road")
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="set SEGTUNE_CAMVID to the CamVid folder")
+def test_objects_of_the_real_one() -> None:
+    found = {
+        split: {
+            item.class_id
+            for index in range(0, 100, 10)
+            for item in camvid.read(REAL, split=split, known="car+pedestrian")[index].instances
+        }
+        for split in ("train", "val")
+    }
+    assert found["train"] == {8, 9}
+    assert {2, 6, 10} <= found["val"]

@@ -95,13 +95,11 @@ def test_losses_and_gradients_of_a_branch_are_the_official_ones(component, branc
             points_of(golden, branch),
             targets_of(golden),
         )
-        losses = {
-            "agnostic": lambda: learned_losses(
-                heads, targets.learned, config, weights, points=points
-            ),
-            "prompt": lambda: prompt_losses(heads, targets, config, weights, points=points),
-            "example": lambda: example_losses(heads, targets, config, weights, points=points),
-        }[branch]()
+        if branch == "agnostic":
+            losses = learned_losses(heads, targets.learned, config, weights, points=points)
+        else:
+            losses_of = prompt_losses if branch == "prompt" else example_losses
+            losses = losses_of(heads, targets, config, weights, points=points)
         assert len(losses) == 3 * len(heads)
         mark = "2" if branch == "prompt" and "loss_ce2" in out else ""
         factors = (weights.class_weight, weights.mask_weight, weights.dice_weight)

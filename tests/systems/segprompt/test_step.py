@@ -50,10 +50,10 @@ class Replayed:
             for first in (0, 1):
                 values = [value - first for value in drawn]
                 is_of_classes = len(population) > 100
-                if len(values) == count and is_of_classes == bool(first):
-                    if set(values) <= set(population):
-                        self.samples.pop(place)
-                        return values
+                fits = len(values) == count and set(values) <= set(population)
+                if fits and is_of_classes == bool(first):
+                    self.samples.pop(place)
+                    return values
         raise AssertionError(f"nothing recorded fits {count} of {len(population)}")
 
 
@@ -87,7 +87,8 @@ def targets_in(golden: Golden) -> TrainingTargets:
     draws = Replayed(golden)
     images = images_of(golden)
     found = training_targets(images, config, classes, [draws] * len(images))
-    assert not draws.permutations and not draws.samples
+    assert not draws.permutations
+    assert not draws.samples
     return found
 
 

@@ -5,12 +5,16 @@
 Labels are 8-bit index maps, 0..10 in the order of the built-in `camvid_11`, 11 for unlabelled. The
 part of a file name before the underscore is the filming sequence: `0001TP` at dusk, the others by
 day, so `?sequence=0001TP` reads one side of a day-to-dusk shift.
+
+There are no objects; `?known=car+pedestrian` takes the connected regions of things for them, in
+`train` those of the known classes alone, and calls the other classes unseen.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from segtune.data.components import WithObjects, grouped
 from segtune.data.folders import choose_split, find_files, has_files, named_as, pair_by_stem
 from segtune.data.labels import ValueMap
 from segtune.data.left_out import Found
@@ -21,6 +25,10 @@ from segtune.vocabulary.builtin import builtin
 
 SPLITS = ("train", "val", "test")
 UNLABELLED = 11
+THINGS = ("car", "pedestrian", "bicyclist", "sign symbol", "pole")
+"""Classes whose connected regions are taken for objects."""
+SMALLEST = 50
+"""Pixels of the smallest of these."""
 
 
 def detect(path: Path) -> float:
@@ -44,6 +52,7 @@ def read(
     split: str | None = None,
     vocabulary: Vocabulary | None = None,
     sequence: str | None = None,
+    known: str | None = None,
 ) -> IndexedDataset[Record]:
     """Returns one split of CamVid.
 
@@ -52,19 +61,26 @@ def read(
         split: "train", "val" or "test".
         vocabulary: other names for the 11 classes.
         sequence: read only this filming sequence, or several joined by `+`.
+        known: names of things, joined by `+`, whose objects `train` has; other splits have all.
     """
     split = choose_split(splits(path), split, path=path)
     records = pair_by_stem(find_files(path / split), find_files(path / f"{split}annot"))
     if sequence is not None:
-        known = sorted({sequence_of(record.id) for record in records})
+        there = sorted({sequence_of(record.id) for record in records})
         wanted = sequence.split("+")
-        if missing := [name for name in wanted if name not in known]:
+        if missing := [name for name in wanted if name not in there]:
             raise DataError(
                 f"the {split} split of {path} has no sequence {missing[0]!r}; "
-                f"it has {', '.join(known)}"
+                f"it has {', '.join(there)}"
             )
         chosen = [record for record in records if sequence_of(record.id) in wanted]
         records = Found.of(chosen, records.left_out)
     names = named_as(builtin("camvid_11"), vocabulary, layout="camvid")
     values = ValueMap.of_values(range(len(names)), ignored=(UNLABELLED, 255))
-    return IndexedDataset("camvid", split, names, records, SemanticLoader(values))
+    if known is None:
+        return IndexedDataset("camvid", split, names, records, SemanticLoader(values))
+    names = grouped(names, THINGS, known.split("+"))
+    groups = ("known",) if split == "train" else ("known", "unseen")
+    ids = sorted(class_id for group in groups for class_id in names.ids_in(group))
+    loader = WithObjects(SemanticLoader(values), tuple(ids), SMALLEST)
+    return IndexedDataset("camvid", split, names, records, loader)

@@ -28,9 +28,7 @@ class SegPromptConfig:
     project_text: bool = False  # also where widths agree (ENFORCE_CLIP_PROJ)
     project_cache: bool = False  # linear maps of cache rows (EXAMPLE_QUERY_PROJ)
     own_repeats: bool = False  # R learned additions in place of learned queries (ADDTIONAL_QUERY)
-    detach_queries: bool = (
-        False  # no gradient from prompts to learned queries (OPEN_BRANCH_DETACHED)
-    )
+    detach_queries: bool = False  # prompts do not move learned queries (OPEN_BRANCH_DETACHED)
 
     # Who sees whom.
     group_masks: bool = True  # prompts see their own class only (OPEN_ATT_MASK)

@@ -55,6 +55,7 @@ class ObjectFinder(System):
     def encode(self, pixels: Tensor) -> Features:
         """Returns the masks and scores of (B, 3, H, W) pixels 0..255."""
         found = self.backbone.propose(pixels)
+        assert found.objectness is not None
         tensors = {"masks": found.mask_logits, "scores": found.objectness}
         return Features(tensors, (pixels.shape[2] // 4, pixels.shape[3] // 4))
 

@@ -7,8 +7,8 @@ Zhu et al., ICCV 2023, in terms of Mask2Former's losses:
   not learned, its queries learn only whether it is in the image;
 - example queries know their object.
 
-In several processes sums are divided by global means, so that these give the same losses as one with
-the whole batch. (The released cross-entropy is a mean in each process.)
+In several processes sums are divided by global means, so that these give the same losses as one
+with the whole batch. (The released cross-entropy is a mean in each process.)
 
 Shape letters: B images, Q queries, N objects, P prompt queries, E example queries.
 """
@@ -31,6 +31,8 @@ from segtune.ops.processes import mean_over_processes
 from segtune.ops.set_loss import SetLossConfig, SetPrediction, pair_costs
 from segtune.systems.segprompt.config import SegPromptConfig
 from segtune.systems.segprompt.model import Answers
+from segtune.systems.segprompt.prompts import PromptCache
+from segtune.systems.segprompt.similarity import similarity_losses
 from segtune.systems.segprompt.targets import TrainingTargets
 
 OTHER_CLASS_COST = 1000.0
@@ -56,6 +58,7 @@ def segprompt_losses(
     set_config: SetLossConfig,
     *,
     generator: torch.Generator | None = None,
+    cache: PromptCache | None = None,
 ) -> dict[str, Tensor]:
     """Returns the weighted losses of the three groups, each the sum over all predictions.
 
@@ -64,6 +67,7 @@ def segprompt_losses(
 
     Args:
         generator: draws points; not needed where `set_config.dense` applies.
+        cache: for the losses of similarity.
     """
     losses: dict[str, Tensor] = {}
     if config.example_loss and config.num_examples:
@@ -72,6 +76,11 @@ def segprompt_losses(
     if config.num_prompts:
         terms = prompt_losses(answers.prompts, targets, config, set_config, generator=generator)
         losses |= summed("prompt", terms)
+    if config.cache_loss or config.batch_loss:
+        assert cache is not None
+        by_cache, by_batch = similarity_losses(answers.example_states, targets.example_ids, cache)
+        losses["cache_similarity"] = config.cache_loss * by_cache
+        losses["batch_similarity"] = config.batch_loss * by_batch
     terms = learned_losses(
         answers.learned, targets.learned, config, set_config, generator=generator
     )
@@ -98,7 +107,8 @@ def learned_losses(
     counts = [len(x) for x in targets]
     readers = _readers(every.masks, heads, set_config, generator, points)
     steps = []
-    for head, matches in zip(heads, _matches(heads, every, counts, readers, set_config)):
+    found = _matches(heads, every, counts, readers, set_config)
+    for head, matches in zip(heads, found, strict=True):
         pairs = Pairs.of(matches, counts, head.class_logits.device)
         shape, no_object = head.class_logits.shape[:2], head.class_logits.shape[-1] - 1
         steps.append(Answered(pairs.labels(every.class_ids, shape, no_object=no_object), pairs))
@@ -277,6 +287,7 @@ def _readers(
         return [AtCells(masks, like)] * len(heads)
     if points is None and generator is None:
         raise ValueError("the losses draw points but have no generator; pass one, or dense=True")
+    every: Sequence[LossPoints | None] = points or [None] * len(heads)
     return [
         AtPoints(
             masks,
@@ -286,7 +297,7 @@ def _readers(
             generator=generator,
             given=given,
         )
-        for given in (points or [None] * len(heads))
+        for given in every
     ]
 
 

@@ -102,7 +102,9 @@ class TrainingTargets:
         return TrainingTargets(
             moved(self.learned),
             moved(self.prompts),
-            *(x.to(device) for x in (self.class_ids, self.is_absent, self.has_masks)),
+            self.class_ids.to(device),
+            self.is_absent.to(device),
+            self.has_masks.to(device),
             moved(self.examples),
             self.example_ids.to(device),
             self.example_masks.to(device),
@@ -115,7 +117,7 @@ def training_targets(
     classes: ClassSets,
     choosers: Sequence[Chooser],
 ) -> TrainingTargets:
-    """Returns the targets of a batch.
+    """Returns the targets of a batch whose objects are on the CPU.
 
     Args:
         choosers: one per image; the objects of prompts are drawn last.
@@ -132,11 +134,12 @@ def training_targets(
         found = own if config.large_only else found
         prompts.append(_kept(found, torch.isin(found.class_ids, ids.class_ids.to(found.class_ids))))
     labels, masks = zip(*(_slots_of(x, config, classes) for x in examples), strict=True)
-    device = images[0].objects.masks.device
     return TrainingTargets(
         learned,
         prompts,
-        *(torch.stack(column).to(device) for column in zip(*slots, strict=True)),
+        torch.stack([x.class_ids for x in slots]),
+        torch.stack([x.is_absent for x in slots]),
+        torch.stack([x.has_masks for x in slots]),
         examples,
         torch.stack(labels),
         torch.stack(masks),

@@ -76,7 +76,14 @@ class Trainee(nn.Module, Trainable):
         taught = SegPrompt(self.model.decoder, self.prompts)
         answers = taught(memory, targets.class_ids, picks, targets.example_masks)
         self._shown = (answers.example_states.detach(), targets.example_ids)
-        return segprompt_losses(answers, targets, config, recipe.loss_config(), generator=generator)
+        return segprompt_losses(
+            answers,
+            targets,
+            config,
+            recipe.loss_config(),
+            generator=generator,
+            cache=self.prompts.cache,
+        )
 
     def after_step(self, done: int) -> None:
         """Moves the cache to what the examples of the step looked like."""

@@ -118,7 +118,7 @@ def make_trainee(recipe: SegPromptRecipe, dataset: Dataset) -> Trainee:
 
 
 def save(trainee: Trainee, folder: Path) -> Path:
-    """Writes the plain Mask2Former, the prompts beside it; the config says how they were trained."""
+    """Writes the plain Mask2Former, whose config says how it was trained, and prompts beside it."""
     from safetensors.torch import save_file
 
     trainee.model.training_notes = described(trainee.recipe)
