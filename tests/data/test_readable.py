@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from segtune.data.checks.left_out import left_out_of
 from segtune.data.formats import open_dataset
-from segtune.data.left_out import left_out_of
 from segtune.data.readable import readable
 from tests.data import trees
 

@@ -75,7 +75,7 @@ class FullDisk:
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event != "open" or not isinstance(arguments[0], str | bytes | os.PathLike):
             return
-        place = os.path.abspath(os.fsdecode(arguments[0]))
+        place = str(Path(os.fsdecode(arguments[0])).absolute())
         is_written = (arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR)
         if not is_written or not place.startswith(self.folder) or place.endswith("output.txt"):
             return

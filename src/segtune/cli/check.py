@@ -10,10 +10,10 @@ from tqdm import tqdm
 
 from segtune.cli.loading import layout_options
 from segtune.cli.tables import percent, print_table
+from segtune.data.checks.oddities import in_several_splits, oddities, told
+from segtune.data.checks.survey import Survey, survey
 from segtune.data.formats import dataset_splits, layout_of, open_dataset
-from segtune.data.oddities import in_several_splits, oddities, told
 from segtune.data.samples import as_segmentation
-from segtune.data.survey import Survey, survey
 from segtune.storage.images import write_image
 from segtune.types import Dataset
 from segtune.viz.overlay import draw_overlay

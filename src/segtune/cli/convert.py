@@ -5,8 +5,8 @@ from __future__ import annotations
 from argparse import Namespace
 
 from segtune.cli.loading import layout_options
+from segtune.data.checks.left_out import left_out_of, sentences
 from segtune.data.formats import dataset_splits, layout_of, open_dataset
-from segtune.data.left_out import left_out_of, sentences
 from segtune.errors import SegtuneError
 from segtune.export.convert import Converted, convert
 

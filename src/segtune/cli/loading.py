@@ -11,9 +11,9 @@ from typing import Any
 from segtune.backbones.base import prompt_fingerprint
 from segtune.backbones.cards import CARDS
 from segtune.backbones.hub import DEFAULT_MODEL
+from segtune.data.checks.survey import survey
 from segtune.data.formats import dataset_splits, open_dataset
 from segtune.data.samples import IndexedDataset, Subset
-from segtune.data.survey import survey
 from segtune.errors import SegtuneError
 from segtune.predict.segmenter import Segmenter, load
 from segtune.prompts import Prompts

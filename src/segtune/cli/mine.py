@@ -20,8 +20,8 @@ from segtune.backbones.two_stage.proposal_files import load_proposals
 from segtune.cli.loading import file_size, first, layout_options
 from segtune.cli.tables import percent, print_table
 from segtune.data.captioned import NO_CLASSES, Captioned, captions_by_id
+from segtune.data.checks.left_out import left_out_of, sentences
 from segtune.data.formats import open_dataset, read_vocabulary
-from segtune.data.left_out import left_out_of, sentences
 from segtune.data.pairs import Pair, check_format, format_of
 from segtune.data.readable import with_image
 from segtune.data.samples import IndexedDataset

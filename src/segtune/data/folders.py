@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from segtune.data.left_out import Found, LeftOut
+from segtune.data.checks.left_out import Found, LeftOut
 from segtune.data.samples import Record
 from segtune.errors import DataError
 from segtune.storage.images import IMAGE_SUFFIXES

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from tqdm import tqdm
 
-from segtune.data.left_out import LeftOut
+from segtune.data.checks.left_out import LeftOut
 from segtune.data.samples import Subset
 from segtune.errors import DataError, ImageError
 from segtune.storage.memory import is_out_of_memory

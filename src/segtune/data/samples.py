@@ -10,8 +10,8 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from segtune.data.checks.left_out import LeftOut
 from segtune.data.labels import ValueMap, read_semantic
-from segtune.data.left_out import LeftOut
 from segtune.errors import DataError
 from segtune.types import IGNORE, Dataset, Sample, Segment, Segmentation, Vocabulary
 

@@ -117,7 +117,7 @@ def open_dataset(
         vocabulary: names for the classes, in the order of the data set's own; needed for data that
             does not name its classes.
         options: further options of the layout, as after the question mark.
-        skip_bad: leave out what is damaged, which `segtune.data.left_out` lists, in place of
+        skip_bad: leave out what is damaged, which `segtune.data.checks.left_out` lists, in place of
             refusing it; every file is read for this.
 
     Raises:

@@ -13,9 +13,9 @@ from pathlib import Path
 import msgspec
 
 from segtune.data.captioned import NO_CLASSES
+from segtune.data.checks.left_out import Found, LeftOut
 from segtune.data.drawn import Drawn, DrawnRecord, drawn_sample
 from segtune.data.folders import UNSPLIT, choose_split, find_files
-from segtune.data.left_out import Found, LeftOut
 from segtune.data.masks.shapes import Rle
 from segtune.data.samples import IndexedDataset
 from segtune.storage.json_files import read_json

@@ -24,9 +24,9 @@ import msgspec
 import numpy as np
 from PIL import Image
 
+from segtune.data.checks.left_out import Found, LeftOut
 from segtune.data.drawn import Drawn, DrawnRecord, background_asked, classes_of_names, drawn_sample
 from segtune.data.folders import SPLIT_FOLDERS, UNSPLIT, choose_split, find_files, named_as
-from segtune.data.left_out import Found, LeftOut
 from segtune.data.masks.drawing import Bitmap, Drawing, Stroke
 from segtune.data.masks.shapes import ShapeError
 from segtune.data.samples import IndexedDataset

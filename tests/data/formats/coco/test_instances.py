@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segtune.data.checks.left_out import left_out_of, sentences
 from segtune.data.formats import open_dataset
 from segtune.data.formats.coco import instances as coco_instances
 from segtune.data.formats.coco.files import image_ids
-from segtune.data.left_out import left_out_of, sentences
 from segtune.data.samples import as_segmentation
 from segtune.errors import DataError
 from segtune.types import Segment, Segmentation, Vocabulary

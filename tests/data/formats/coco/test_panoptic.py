@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segtune.data.checks.left_out import left_out_of
 from segtune.data.formats import open_dataset
 from segtune.data.formats.coco import panoptic as coco_panoptic
-from segtune.data.left_out import left_out_of
 from segtune.data.samples import as_segmentation
 from segtune.errors import DataError
 from segtune.types import IGNORE, Concept, Segment, Segmentation, Vocabulary

@@ -11,9 +11,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
+from segtune.data.checks.left_out import LeftOut
 from segtune.data.folders import SPLIT_FOLDERS, UNSPLIT, exists
 from segtune.data.formats.coco.schemas import Category, CocoImage, Id, plain_id
-from segtune.data.left_out import LeftOut
 from segtune.data.samples import IndexedDataset, Record
 from segtune.errors import DataError
 from segtune.storage.files import atomic_write

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from segtune.data.checks.left_out import Found, LeftOut
 from segtune.data.folders import choose_split, named_as
 from segtune.data.formats.coco.document import CocoDocument
 from segtune.data.formats.coco.files import (
@@ -40,7 +41,6 @@ from segtune.data.formats.coco.files import (
     save_json,
 )
 from segtune.data.formats.coco.schemas import Annotation, Id, Instances
-from segtune.data.left_out import Found, LeftOut
 from segtune.data.masks.frames import frame_of
 from segtune.data.masks.outlines import polygons
 from segtune.data.masks.shapes import ShapeError, check_shape, is_shapeless

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from segtune.data.checks.left_out import Found, LeftOut
 from segtune.data.folders import choose_split, named_as
 from segtune.data.formats.coco.document import CocoDocument
 from segtune.data.formats.coco.files import (
@@ -33,7 +34,6 @@ from segtune.data.formats.coco.files import (
 )
 from segtune.data.formats.coco.schemas import Panoptic, PanopticAnnotation, plain_id
 from segtune.data.labels import check_size
-from segtune.data.left_out import Found, LeftOut
 from segtune.data.masks.files import packed, read_stored
 from segtune.data.samples import IndexedDataset
 from segtune.errors import DataError

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError, iterparse
 
+from segtune.data.checks.left_out import Found, LeftOut
 from segtune.data.drawn import Drawn, DrawnRecord, background_asked, classes_of_names, drawn_sample
 from segtune.data.folders import SPLIT_FOLDERS, UNSPLIT, choose_split, exists, named_as
 from segtune.data.formats.coco.files import sample_ids
 from segtune.data.formats.cvat.shapes import NO_REGIONS, REGIONS, drawing_of
-from segtune.data.left_out import Found, LeftOut
 from segtune.data.masks.shapes import ShapeError
 from segtune.data.samples import IndexedDataset
 from segtune.errors import DataError

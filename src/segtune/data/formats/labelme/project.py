@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from segtune.data.checks.left_out import Found, LeftOut
 from segtune.data.drawn import (
     Drawn,
     DrawnRecord,
@@ -40,7 +41,6 @@ from segtune.data.formats.labelme.schemas import (
     drawing_of,
     picture,
 )
-from segtune.data.left_out import Found, LeftOut
 from segtune.data.masks.shapes import ShapeError
 from segtune.data.samples import IndexedDataset
 from segtune.errors import DataError

@@ -22,11 +22,11 @@ from urllib.parse import parse_qs, unquote, urlparse
 import msgspec
 import numpy as np
 
+from segtune.data.checks.left_out import Found, LeftOut
 from segtune.data.drawn import Drawn, DrawnRecord, background_asked, classes_of_names, drawn_sample
 from segtune.data.folders import UNSPLIT, choose_split, exists, named_as
 from segtune.data.formats.coco.files import sample_ids
 from segtune.data.formats.labelstudio.brush import decoded
-from segtune.data.left_out import Found, LeftOut
 from segtune.data.masks.drawing import (
     Bitmap,
     Drawing,

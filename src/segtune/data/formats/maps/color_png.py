@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from segtune.data.checks.left_out import Found
 from segtune.data.folders import (
     SPLIT_FOLDERS,
     UNSPLIT,
@@ -26,7 +27,6 @@ from segtune.data.folders import (
 from segtune.data.formats import index_png
 from segtune.data.formats.maps.color_table import ColorLoader, find_color_table, read_color_table
 from segtune.data.images import LABEL_SUFFIXES
-from segtune.data.left_out import Found
 from segtune.data.masks.files import read_stored
 from segtune.data.samples import IndexedDataset, Record
 from segtune.errors import DataError

@@ -18,11 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
+from segtune.data.checks.left_out import Found, LeftOut
 from segtune.data.folders import UNSPLIT, choose_split, find_files, has_files, named_as, read_stems
 from segtune.data.formats.maps.color_table import ColorLoader, read_color_table
 from segtune.data.images import IGNORE_8_BIT, LABEL_SUFFIXES
 from segtune.data.labels import ValueMap, check_size
-from segtune.data.left_out import Found, LeftOut
 from segtune.data.masks.files import packed, read_stored
 from segtune.data.samples import IndexedDataset, Record
 from segtune.errors import DataError

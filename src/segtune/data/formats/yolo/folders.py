@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from segtune.data.checks.left_out import Found, LeftOut
 from segtune.data.drawn import Drawn, DrawnRecord, background_asked, classes_of_names, drawn_sample
 from segtune.data.folders import (
     SPLIT_FOLDERS,
@@ -26,7 +27,6 @@ from segtune.data.folders import (
     named_as,
     split_folder,
 )
-from segtune.data.left_out import Found, LeftOut
 from segtune.data.samples import IndexedDataset
 from segtune.errors import DataError
 from segtune.storage.images import image_size

@@ -1,6 +1,6 @@
 import numpy as np
 
-from segtune.data.oddities import in_several_splits, oddities, told
+from segtune.data.checks.oddities import in_several_splits, oddities, told
 from segtune.data.samples import IndexedDataset, Record
 from segtune.types import Instance, Sample, Vocabulary
 from tests.data import trees

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
+from segtune.data.checks.left_out import LeftOut
+from segtune.data.checks.survey import Survey, survey
 from segtune.data.formats import open_dataset
-from segtune.data.left_out import LeftOut
 from segtune.data.samples import Subset
-from segtune.data.survey import Survey, survey
 from segtune.types import Vocabulary
 from tests.data import trees
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from segtune.data.left_out import LeftOut
+from segtune.data.checks.left_out import LeftOut
 from segtune.types import IGNORE, Dataset, Sample
 
 TINY_PX = 9
@@ -64,6 +64,6 @@ def in_several_splits(datasets: Sequence[Dataset]) -> list[LeftOut]:
 
 def told(odd: Iterable[LeftOut]) -> list[str]:
     """Returns one sentence per reason, with a count and the first names."""
-    from segtune.data.left_out import sentences
+    from segtune.data.checks.left_out import sentences
 
     return [line.replace(" left out, ", " to look at, ", 1) for line in sentences(odd)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from segtune.data.left_out import LeftOut, left_out_of, sentences
+from segtune.data.checks.left_out import LeftOut, left_out_of, sentences
 from segtune.data.readable import with_image
 from segtune.types import IGNORE, Dataset, Sample, Vocabulary
 

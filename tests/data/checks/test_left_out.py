@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from segtune.data.left_out import Found, LeftOut, left_out_of, sentences
+from segtune.data.checks.left_out import Found, LeftOut, left_out_of, sentences
 from segtune.data.samples import IndexedDataset, Record, SomeClasses, Subset
 from segtune.types import Sample, Vocabulary
 
