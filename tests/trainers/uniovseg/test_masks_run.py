@@ -21,6 +21,7 @@ from segtune.train.checkpoints import read_state
 from segtune.train.recipe import write_recipe
 from segtune.trainers.uniovseg.masks_recipe import KIND, read_recipe
 from segtune.trainers.uniovseg.masks_run import fresh_model, run
+from tests.data import trees
 
 
 @pytest.fixture
@@ -91,3 +92,11 @@ def test_what_no_run_can_start_from(recipe, tmp_path):
             run(replace(recipe, **{name: "clip-vit-tiny"}), out=tmp_path / name, progress=False)
     with pytest.raises(SegtuneError, match="split"):
         run(replace(recipe, split="none"), out=tmp_path / "split", progress=False)
+
+
+def test_sa_1b_is_learned_from(recipe, tmp_path):
+    trees.sa1b(tmp_path / "sa")
+    recipe = replace(recipe, data=str(tmp_path / "sa"), split=None, steps=1)
+    assert run(recipe, out=tmp_path / "out", progress=False) == tmp_path / "out" / "model"
+    row = json.loads((tmp_path / "out" / "log.jsonl").read_text())
+    assert row["_box_pairs"] == 2 * recipe.max_masks
