@@ -1,6 +1,7 @@
 """Pictures of blocks with label maps as a plain folder, and a recipe of the smallest sizes."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,9 +81,10 @@ def stage1(tmp_path_factory) -> str:
 def captions(folder, tmp_path_factory) -> str:
     """Captions of the blocks: no label takes part."""
     file = tmp_path_factory.mktemp("captions") / "captions.jsonl"
+    shutil.copytree(Path(folder, "images", "train"), file.parent / "images")
     rows = [
         {
-            "image": str(Path(folder, "images", "train", f"{index}.png")),
+            "image": f"images/{index}.png",
             "captions": ["A red star and green grass.", f"Two stars near a {thing}."],
         }
         for index, thing in enumerate(("house", "tree", "car", "dog", "cat"))
