@@ -15,9 +15,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from segtune.data.checks.left_out import Found
-from segtune.data.components import WithObjects, grouped
 from segtune.data.folders import choose_split, find_files, has_files, named_as, pair_by_stem
 from segtune.data.labels import ValueMap
+from segtune.data.masks.components import WithObjects, grouped
 from segtune.data.samples import IndexedDataset, Record, SemanticLoader
 from segtune.errors import DataError
 from segtune.types import Vocabulary

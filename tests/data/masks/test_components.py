@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from segtune.data.components import WithObjects, connected_objects, grouped
+from segtune.data.masks.components import WithObjects, connected_objects, grouped
 from segtune.errors import SegtuneError
 from segtune.types import Sample, Vocabulary
 
