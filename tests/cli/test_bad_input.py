@@ -302,7 +302,7 @@ def test_one_bad_image_does_not_end_a_long_run(
 def test_an_image_for_which_there_is_no_memory_is_not_tried(
     run: Run, photos: Path, model_folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("segtune.cli.segment_job.free_memory", lambda: 32 * 45 * 300)
+    monkeypatch.setattr("segtune.cli.jobs.segment.free_memory", lambda: 32 * 45 * 300)
     outcome = run("segment", photos, "--vocab", "star", "--model", model_folder)
     assert outcome.status == 1
     assert "b.png has 32x48 pixels, for which semantic answers need about" in outcome.err
