@@ -148,6 +148,17 @@ def test_mistakes_in_a_folder_are_told(folders):
         load_backbone(write_pair(folders, proposals="./nowhere"), device="cpu")
 
 
+@pytest.mark.parametrize("name", ["", " ", 7, None])
+def test_a_part_of_a_pair_has_a_name(folders, name):
+    with pytest.raises(WeightsError, match="as clip; expected a model or a place"):
+        load_backbone(write_pair(folders, clip=name), device="cpu")
+
+
+def test_a_pair_in_a_pair_has_no_end(folders):
+    with pytest.raises(WeightsError, match="names a pair as clip"):
+        load_backbone(write_pair(folders, clip="."), device="cpu")
+
+
 def test_proposals_alone_name_nothing(folders):
     with pytest.raises(WeightsError, match=r"names none; pair it .* --model .*masks\+CLIP"):
         load_backbone(folders / "masks", device="cpu")

@@ -70,19 +70,35 @@ def load_two_stage(path: Path, *, tokenizer: str | Path | None = None) -> TwoSta
             + (f"; it has {', '.join(extra)}" if extra else "")
         )
 
-    def place(name: str) -> str:
-        return str(path / name) if (path / name).exists() else name
-
-    proposals = load_proposals(place(settings["proposals"]), device="cpu")
+    proposals = load_proposals(_part(path, "proposals", settings), device="cpu")
     return TwoStage(
         proposals,
-        _load_clip(place(settings["clip"]), tokenizer),
+        _load_clip(_part(path, "clip", settings), tokenizer),
         name=settings.get("name", path.name),
         recipe=settings.get("recipe", _recipe_of(proposals)),
         dense_size=settings.get("dense_size"),
         templates=settings.get("templates"),
         settings=settings.get("settings"),
     )
+
+
+def _part(folder: Path, part: str, settings: Mapping[str, Any]) -> str:
+    """Returns the name or place of a part of the pair in a folder.
+
+    Raises:
+        WeightsError: it is no text, or a pair again, which would have no end.
+    """
+    name = settings[part]
+    config = folder / "config.json"
+    if not isinstance(name, str) or not name.strip():
+        raise WeightsError(f"{config} names {name!r} as {part}; expected a model or a place")
+    place = folder / name
+    if not place.exists():
+        return name
+    inner = place / "config.json"
+    if inner.is_file() and read_settings(inner).get("model_type") == MODEL_TYPE:
+        raise WeightsError(f"{config} names a pair as {part}; name the {part} of that pair instead")
+    return str(place)
 
 
 def two_stage_from_official(
