@@ -244,6 +244,9 @@ def test_default_settings_suit_the_model_of_a_system(system):
         assert (config.views, config.rate_factors) == (0, ())
         assert config.loop.lr == (0.002 if system == "simbaseline" else 0.02)
         return
+    if "uniovseg" in REGISTERED[system].kinds:  # the paper's decay; its canvas takes fresh views
+        assert (config.views, config.loop.weight_decay) == (0, 0.05)
+        return
     if "seem" not in REGISTERED[system].kinds:
         assert config == FitConfig()
         return

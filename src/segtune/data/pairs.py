@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from segtune.data.masks.shapes import decode_counts, run_lengths
+from segtune.data.masks.shapes import ShapeError, decode_counts, run_lengths
 from segtune.errors import DataError, SegtuneError
 from segtune.storage.files import atomic_write
 from segtune.storage.json_files import convert, plain_json
@@ -82,8 +82,15 @@ class Pair:
     source: str
 
     def mask(self) -> np.ndarray:
-        """Returns the (H, W) bool mask on the original image."""
-        return decode_rle(self.rle, self.size)
+        """Returns the (H, W) bool mask on the original image.
+
+        Raises:
+            DataError: its run lengths do not stand for one.
+        """
+        try:
+            return decode_rle(self.rle, self.size)
+        except ShapeError as error:
+            raise DataError(f"the mask of pair {self.id} {error}; mine the pairs again") from None
 
     def row(self) -> dict[str, Any]:
         """Returns the pair as plain values."""

@@ -274,7 +274,7 @@ def test_data_without_label_maps(recipe, tmp_path):
         ],
     }
     (tmp_path / "instances.json").write_text(json.dumps(coco))
-    changed = replace(recipe, data=str(tmp_path / "instances.json"), split="instances")
+    changed = replace(recipe, data=str(tmp_path / "instances.json"), split=None)
     with pytest.raises(SegtuneError, match="no label map; mask proposals learn one mask") as error:
         open_labelled(changed)
     assert one_line(error)

@@ -9,7 +9,7 @@ _HERE = "segtune.systems.segprompt"
 SEGPROMPT = SystemSpec(
     "segprompt",
     (Build("mask2former", f"{_HERE}.finder:ObjectFinder", f"{_HERE}.finder:FinderConfig"),),
-    about="nothing: objects of any kind, without names; learned by recipes, with prompts",
+    about="nothing: objects of any kind, without names; trained by recipes",
     source="Zhu et al., ICCV 2023",
     paper="SegPrompt: Boosting Open-World Segmentation via Category-Level Prompt Learning",
     learns=False,
