@@ -77,6 +77,17 @@ def test_the_baseline_has_the_same_start_and_no_prompts(recipe, tmp_path):
         assert losses(tmp_path / "plain")[0][name] == losses(tmp_path / "taught")[0][name]
 
 
+@pytest.mark.parametrize("left_out", ["num_prompts", "num_examples"])
+def test_prompts_or_examples_alone(recipe, tmp_path, left_out):
+    alone = replace(recipe, prompts=replace(recipe.prompts, **{left_out: 0}))
+    run(alone, out=tmp_path / "run", progress=False)
+    branches = {name.partition("_")[0] for row in losses(tmp_path / "run") for name in row}
+    assert ("prompt" in branches, "example" in branches) == (
+        left_out != "num_prompts",
+        left_out != "num_examples",
+    )
+
+
 def test_the_folder_is_a_model_that_open_world_scores(recipe, tmp_path):
     run(replace(recipe, steps=1), out=tmp_path / "run", progress=False)
     model = segtune.load(str(tmp_path / "run"))

@@ -55,6 +55,8 @@ def resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """Returns (B, C, h, w) maps at `size`, bilinear; as they are where nothing changes."""
     if tuple(maps.shape[-2:]) == size:
         return maps
+    if not maps.shape[1]:  # which interpolate refuses
+        return maps.new_empty(*maps.shape[:2], *size)
     return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
 
 
