@@ -43,12 +43,15 @@ SMALL_MASKS = (
     f"--set data={SMALL_WORLD} --set batch=1 --set crop=64 --set shorts=[64] --set dense_size=64 "
     "--set feedforward=16 --set class_hidden=16 --set decoder_layers=1"
 )
+SMALL_OBJECTS = "--set steps=1 --set data=synthetic:longtail?size=64&length=2 --set batch=1"
 SHORT = {
     "fit": f"--steps 1 --views 1 --retention 1 --retention-data {SMALL_WORLD}",
     "recipes/zoo/seem-camvid-day.yaml": "--set steps=1 --set crop=32 --set batch=1 --set init=null",
     "recipes/ovseg/ft-tiny.yaml": f"--set steps=1 {SMALL_PAIRS}",
     "recipes/ovseg/mpt-tiny.yaml": f"--set steps=1 {SMALL_PAIRS}",
     "recipes/ovseg/maskformer-tiny.yaml": f"--set steps=1 {SMALL_MASKS}",
+    "recipes/segprompt/longtail.yaml": SMALL_OBJECTS,
+    "recipes/segprompt/longtail-baseline.yaml": SMALL_OBJECTS,
     "recipes/uniovseg/masks-tiny.yaml": f"--set steps=1 --set data={SMALL_WORLD} --set batch=1",
 }
 """What is added to a command, or to a recipe, so that it ends after a step."""
