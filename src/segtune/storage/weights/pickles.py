@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import mmap
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,12 +42,12 @@ class ScriptClass:
     name: str
 
 
-class Stored:
+class Stored(ABC):
     """A value that a pickle completes with a state of its own."""
 
+    @abstractmethod
     def build(self, state: Any) -> None:
         """Takes the state; raises `WeightsError` where it may not be."""
-        raise NotImplementedError
 
 
 @dataclass
