@@ -42,6 +42,17 @@ def test_all_formats_can_be_read_again(tmp_path: Path) -> None:
         "labelstudio.json",
         "results.json",
         "polygons.json",
+        "SegmentationClass",
+        "SegmentationObject",
+        "all.txt",
+        "SegmentationClass",
+        "SegmentationObject",
+        "default.txt",
+        "labels",
+        "class_dict.csv",
+        "ann",
+        "meta.json",
+        "sa1b",
     ]
     assert all(path.exists() for path in folder.written)
     assert Image.open(out / "overlays" / "a.png").size[0] >= 8

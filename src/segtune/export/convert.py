@@ -1,14 +1,6 @@
 """A data set in another format, image by image: photographs, labels, and what gets lost.
 
-Where the data is divided, so is the result. Every target opens again without options:
-
-    png             images/[SPLIT/]*   labels/[SPLIT/]*.png   vocabulary.json
-    yolo            images/[SPLIT/]*   labels/[SPLIT/]*.txt   data.yaml
-    coco[-polygons] images/[SPLIT/]*   annotations/instances_SPLIT.json
-    panoptic        images/[SPLIT/]*   annotations/panoptic_SPLIT.json and id maps
-    labelme         [SPLIT/]*          [SPLIT/]*.json         beside the photographs
-    cvat            [SPLIT/]images/*   [SPLIT/]annotations.xml
-    labelstudio     [SPLIT/]images/*   [SPLIT/]labelstudio.json
+Where the data is divided, so is the result. Where each target puts what is in `export.targets`.
 """
 
 from __future__ import annotations
@@ -21,42 +13,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from segtune.data.folders import UNSPLIT
-from segtune.data.formats.yolo.writing import write_data_file
-from segtune.export.sinks import SINKS, ImageRef
+from segtune.errors import DataError
+from segtune.export.sinks import ImageRef
+from segtune.export.targets import TARGETS, Target, place, write_classes
 from segtune.ops.segments import crop_segment, segments_from_semantic
 from segtune.storage.files import atomic_write
 from segtune.storage.images import IMAGE_SUFFIXES, write_image
 from segtune.types import IGNORE, Dataset, Sample, Segmentation, Vocabulary
 from segtune.viz.palette import coloured
-from segtune.vocabulary.parse import write_vocabulary
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where a format is written.
-
-    Attributes:
-        labels: place of its sink below the folder; {split/} is empty for undivided data.
-        images: folder of the photographs.
-        holds_objects: it tells one object from another.
-    """
-
-    labels: str
-    images: str = "images/{split/}"
-    holds_objects: bool = True
-
-
-TARGETS = {
-    "png": Target("labels/{split/}", holds_objects=False),
-    "coco": Target("annotations/instances_{split}.json"),
-    "coco-polygons": Target("annotations/instances_{split}.json"),
-    "panoptic": Target("annotations/panoptic_{split}.json"),
-    "labelme": Target("{split/}", "{split/}"),
-    "cvat": Target("{split/}annotations.xml", "{split/}images/"),
-    "labelstudio": Target("{split/}labelstudio.json", "{split/}images/"),
-    "yolo": Target("labels/{split/}"),
-}
 
 
 @dataclass
@@ -67,12 +31,14 @@ class Converted:
         num_images, num_objects: written.
         lost: what the target cannot hold -> how often.
         places: of the labels.
+        photographs: files that were written.
     """
 
     num_images: int = 0
     num_objects: int = 0
     lost: Counter[str] = field(default_factory=Counter)
     places: list[Path] = field(default_factory=list)
+    photographs: set[Path] = field(default_factory=set)
 
 
 def convert(dataset: Dataset, folder: Path, *, to: str, done: Converted | None = None) -> Converted:
@@ -85,16 +51,21 @@ def convert(dataset: Dataset, folder: Path, *, to: str, done: Converted | None =
         done: of the splits before, which is added to.
     """
     done = Converted() if done is None else done
-    target, entry = TARGETS[to], SINKS[to]
-    words = coloured(dataset.vocabulary)
-    labels, images = (_place(part, dataset.split) for part in (target.labels, target.images))
-    sink = entry.make()
+    target, words = TARGETS[to], coloured(dataset.vocabulary)
+    split = target.split_name(dataset.split, to=to)
     names = image_refs(dataset)
-    sink.open(folder / labels, words, images=names)
+    sink = target.make_sink(to)
+    sink.open(folder / place(target.labels, split), words, images=names)
     try:
         for index in tqdm(range(len(dataset)), dataset.split, disable=None):
             sample = dataset[index]
-            _copy_image(sample, folder / images / names[sample.id].file_name)
+            photograph = folder / target.photograph(names[sample.id].file_name, split)
+            if photograph in done.photographs:
+                raise DataError(
+                    f"two photographs would be {photograph}; convert splits one by one with --split"
+                )
+            done.photographs.add(photograph)
+            _copy_image(sample, photograph)
             result, lost = as_result(sample, words, target)
             sink.add(sample.id, None, result)
             done.lost.update(lost)
@@ -104,7 +75,7 @@ def convert(dataset: Dataset, folder: Path, *, to: str, done: Converted | None =
     except BaseException:
         sink.abort()
         raise
-    _write_classes(folder, words, to=to, images=images)
+    write_classes(folder, words, to=to, split=split)
     return done
 
 
@@ -116,8 +87,13 @@ def as_result(
     lost["captions"] = len(sample.captions)
     lost["clicks"] = 0 if sample.points is None else len(sample.points)
     lost["crowd regions"] = sum(item.is_crowd for item in sample.instances)
-    lost["objects without a class"] = sum(item.class_id == IGNORE for item in sample.instances)
-    named = [i for i in sample.instances if i.class_id != IGNORE and not i.is_crowd]
+    named = [
+        item
+        for item in sample.instances
+        if not item.is_crowd and (item.class_id != IGNORE or not target.holds_classes)
+    ]
+    if target.holds_classes:
+        lost["objects without a class"] = sum(i.class_id == IGNORE for i in sample.instances)
     size = _size(sample)
     covered = np.zeros(size, bool)
     painted = np.full(size, IGNORE, np.int32)
@@ -135,12 +111,15 @@ def as_result(
         painted = sample.semantic
     else:
         rest = np.full(size, IGNORE, np.int32)
+    if not target.overlaps:
+        lost["pixels that several objects share"] = shared
     if not target.holds_objects:
         lost["objects, of which only the classes stay"] = len(named)
-        lost["pixels that several objects share"] = shared
         return Segmentation(size, vocabulary, painted), +lost
     segments = list(segments_from_semantic(rest, vocabulary))
     segments += [crop_segment(i.mask, i.class_id, 1.0) for i in named if i.mask.any()]
+    if not target.holds_classes:
+        lost["names of objects"] = sum(s.class_id != IGNORE for s in segments)
     return Segmentation(size, vocabulary, painted, tuple(segments)), +lost
 
 
@@ -152,11 +131,6 @@ def _size(sample: Sample) -> tuple[int, int]:
     else:
         height, width = sample.pixels().shape[:2]
     return height, width
-
-
-def _place(pattern: str, split: str) -> str:
-    below = "" if split == UNSPLIT else f"{split}/"
-    return pattern.replace("{split/}", below).replace("{split}", split)
 
 
 def image_refs(dataset: Dataset) -> dict[str, ImageRef]:
@@ -173,18 +147,8 @@ def image_refs(dataset: Dataset) -> dict[str, ImageRef]:
 
 
 def _copy_image(sample: Sample, path: Path) -> None:
-    if isinstance(sample.image, Path):
+    if isinstance(sample.image, Path) and sample.image.suffix.lower() == path.suffix:
         with atomic_write(path) as temporary:
             shutil.copyfile(sample.image, temporary)
     else:
-        write_image(path, sample.image)
-
-
-def _write_classes(folder: Path, words: Vocabulary, *, to: str, images: str) -> None:
-    """Writes the classes where the format keeps them beside the labels."""
-    if to == "png":
-        write_vocabulary(folder / "vocabulary.json", words)
-    if to == "yolo":
-        train = "images/train" if images != "images/" else "images"
-        val = "images/val" if (folder / "images" / "val").is_dir() else train
-        write_data_file(folder / "data.yaml", words, train=train, val=val)
+        write_image(path, sample.pixels())

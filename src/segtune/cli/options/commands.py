@@ -27,16 +27,25 @@ from segtune.systems import SYSTEMS, default_systems
 TASKS = ("semantic", "instance", "panoptic")
 RETENTION_IMAGES = 40
 CONVERTED_TO = (
+    "ade20k",
+    "cityscapes",
     "coco",
     "coco-polygons",
+    "colors",
     "cvat",
+    "cvat-masks",
+    "kitti",
     "labelme",
     "labelstudio",
+    "mapillary",
     "panoptic",
     "png",
+    "sa1b",
+    "supervisely",
+    "voc",
     "yolo",
 )
-"""Formats of `segtune convert`; the keys of `segtune.export.convert.TARGETS`."""
+"""Formats of `segtune convert`; the keys of `segtune.export.targets.TARGETS`."""
 
 
 def segment(parser: ArgumentParser) -> None:

@@ -24,6 +24,7 @@ from segtune.data.labels import check_size
 from segtune.data.masks.files import read_stored
 from segtune.data.samples import IndexedDataset, Record
 from segtune.errors import DataError
+from segtune.storage.images import IMAGE_SUFFIXES
 from segtune.types import IGNORE, Concept, Instance, Sample, Vocabulary
 from segtune.vocabulary.parse import read_text
 
@@ -69,7 +70,7 @@ def read(
     stems = list(_stems(_root(path) / "images", split))
     labels = sorted({n for s in stems for n in object_names(_beside(s, ATTRIBUTES)).values()})
     names = Vocabulary(_concepts(labels), name="ade20k_2016")
-    records = [Record(s.name, _beside(s, ".jpg"), _beside(s, SEG)) for s in stems]
+    records = [Record(s.name, _photograph(s), _beside(s, SEG)) for s in stems]
     ids = {label: number for number, label in enumerate(labels)}
     names = named_as(names, vocabulary, layout="ade20k_2016")
     return IndexedDataset("ade20k_2016", split, names, records, ObjectsLoader(ids))
@@ -77,6 +78,13 @@ def read(
 
 def _beside(stem: Path, ending: str) -> Path:
     return stem.with_name(f"{stem.name}{ending}")
+
+
+def _photograph(stem: Path) -> Path:
+    """Returns the image of a stem: a .jpg as published, or what a conversion kept."""
+    found = (_beside(stem, suffix) for suffix in IMAGE_SUFFIXES)
+    published = _beside(stem, ".jpg")
+    return published if published.is_file() else next((f for f in found if f.is_file()), published)
 
 
 def _concepts(labels: list[str]) -> tuple[Concept, ...]:

@@ -12,9 +12,11 @@ classes, those of release 2.0 where its labels are there, by the names in the co
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from segtune.data.folders import (
     choose_split,
@@ -25,14 +27,19 @@ from segtune.data.folders import (
     pair_by_stem,
     split_folder,
 )
-from segtune.data.labels import ValueMap
+from segtune.data.images import read_label_map
+from segtune.data.labels import ValueMap, check_size
 from segtune.data.samples import IndexedDataset, Record, SemanticLoader
 from segtune.errors import DataError, listed
 from segtune.storage.json_files import read_json
-from segtune.types import IGNORE, Concept, Kind, Vocabulary
+from segtune.types import IGNORE, Concept, Instance, Kind, Sample, Vocabulary
 from segtune.vocabulary.builtin import builtin
 
 NUM_CLASSES = 66
+VISTAS = "construction--flat--road"
+"""A class that every release has."""
+OBJECTS = "instances"
+"""Folder of the maps of objects: value * 256 + number, of classes that have objects."""
 PUBLISHED = ("training", "validation")
 STRICT = {
     "road": (13,),
@@ -89,16 +96,19 @@ def read(
     *,
     split: str | None = None,
     vocabulary: Vocabulary | None = None,
-    reduction: str = "robustnet",
+    reduction: str | None = None,
 ) -> IndexedDataset[Record]:
-    """Returns one split of Vistas with the classes of Cityscapes.
+    """Returns one split of Vistas with the classes of Cityscapes; all classes with their objects.
 
     Args:
         path: the folder with `training/` and `validation/`.
         split: "train" or "val".
         vocabulary: other names for the 19 classes.
-        reduction: "robustnet", "strict" or "none".
+        reduction: "robustnet", "strict" or "none"; by default the first, but for a configuration
+            that lists other classes than Vistas.
     """
+    if reduction is None:
+        reduction = "robustnet" if _is_vistas(path) else "none"
     if reduction == "none":
         return _all_classes(path, split, vocabulary)
     if reduction not in REDUCTIONS:
@@ -115,6 +125,15 @@ def read(
     records = pair_by_stem(find_files(images), find_files(labels))
     names = named_as(target, vocabulary, layout="mapillary")
     return IndexedDataset("mapillary", split, names, records, SemanticLoader(ValueMap(ids)))
+
+
+def _is_vistas(path: Path) -> bool:
+    """Whether a configuration lists the classes of Vistas; those of a release do not differ."""
+    file = path / "config.json"
+    if not file.is_file():
+        return True
+    labels = read_json(file, Configuration).labels
+    return not labels or any(label.name == VISTAS for label in labels)
 
 
 class Label(msgspec.Struct):
@@ -165,4 +184,39 @@ def _all_classes(
     values = ValueMap.of_values(named, ignored=unused)
     records = pair_by_stem(find_files(folder / "images"), find_files(labels))
     names = named_as(Vocabulary(tuple(concepts), name="mapillary"), vocabulary, layout="mapillary")
-    return IndexedDataset("mapillary", split, names, records, SemanticLoader(values))
+    objects = labels.with_name(OBJECTS)
+    if not has_files(objects):
+        return IndexedDataset("mapillary", split, names, records, SemanticLoader(values))
+    things = frozenset(n for n in named if entries[n].instances)
+    loader = ObjectsLoader(SemanticLoader(values), values, objects, things)
+    return IndexedDataset("mapillary", split, names, records, loader)
+
+
+@dataclass(frozen=True)
+class ObjectsLoader:
+    """Reads a label map, and the map of objects of the same name where there is one.
+
+    Attributes:
+        semantic: reads the label map.
+        values: what its values mean.
+        folder: of the maps of objects.
+        things: values of classes that have objects.
+    """
+
+    semantic: SemanticLoader
+    values: ValueMap
+    folder: Path
+    things: frozenset[int]
+
+    def __call__(self, record: Record) -> Sample:
+        sample = self.semantic(record)
+        path = self.folder / f"{record.id}.png"
+        if not path.is_file():
+            return sample
+        numbers = read_label_map(path)
+        check_size(numbers.shape, path=path, image=record.image)
+        found = []
+        for number in np.unique(numbers).tolist():
+            if number // 256 in self.things:
+                found.append(Instance(self.values.ids[number // 256], numbers == number))
+        return replace(sample, instances=tuple(found))

@@ -11,15 +11,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from segtune.data.captioned import NO_CLASSES
 from segtune.data.checks.left_out import Found, LeftOut
 from segtune.data.drawn import Drawn, DrawnRecord, drawn_sample
 from segtune.data.folders import UNSPLIT, choose_split, find_files
+from segtune.data.formats.coco.files import save_json
 from segtune.data.masks.shapes import Rle
 from segtune.data.samples import IndexedDataset
 from segtune.storage.json_files import read_json
-from segtune.types import IGNORE, Instance, Sample, Vocabulary
+from segtune.types import IGNORE, Instance, Sample, Segmentation, Vocabulary
 
 PEEKED_BYTES = 4096
 
@@ -101,3 +103,30 @@ def load(record: DrawnRecord) -> Sample:
     )
     unnamed = tuple(Instance(IGNORE, item.mask) for item in sample.instances)
     return Sample(record.id, record.image, instances=unnamed)
+
+
+def write_masks(path: Path, result: Segmentation, *, image_id: int | str, image_name: str) -> None:
+    """Writes the JSON of an image: the segments of a result, without what they are called.
+
+    What SA-1B says of the model that found them (stability, the point that was asked for) is left
+    out; `predicted_iou` is the score.
+    """
+    from pycocotools import mask as coco_mask
+
+    height, width = result.size
+    annotations = []
+    for number, segment in enumerate(result.segments, start=1):
+        rle = coco_mask.encode(np.asfortranarray(segment.full_mask(result.size), np.uint8))
+        x1, y1, x2, y2 = segment.box_px
+        annotations.append(
+            {
+                "id": number,
+                "segmentation": {"size": [height, width], "counts": rle["counts"].decode("ascii")},
+                "bbox": [x1, y1, x2 - x1, y2 - y1],
+                "area": int(segment.mask.sum()),
+                "predicted_iou": float(segment.score),
+                "crop_box": [0, 0, width, height],
+            }
+        )
+    image = {"image_id": image_id, "width": width, "height": height, "file_name": image_name}
+    save_json(path, {"image": image, "annotations": annotations})

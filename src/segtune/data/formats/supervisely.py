@@ -1,4 +1,4 @@
-"""Supervisely projects. Read.
+"""Supervisely projects. Read and written.
 
     meta.json                        classes with colours
     DATASET/img/a.jpg                photographs, in one folder or several
@@ -27,13 +27,15 @@ from PIL import Image
 from segtune.data.checks.left_out import Found, LeftOut
 from segtune.data.drawn import Drawn, DrawnRecord, background_asked, classes_of_names, drawn_sample
 from segtune.data.folders import SPLIT_FOLDERS, UNSPLIT, choose_split, find_files, named_as
+from segtune.data.formats.coco.files import save_json
 from segtune.data.masks.drawing import Bitmap, Drawing, Stroke
 from segtune.data.masks.shapes import ShapeError
 from segtune.data.samples import IndexedDataset
 from segtune.errors import DataError
 from segtune.storage.json_files import read_json
-from segtune.types import Sample, Vocabulary
+from segtune.types import Sample, Segmentation, Vocabulary
 
+META = "meta.json"
 LARGEST_BITMAP = 1 << 28
 """Bytes of a bitmap that are unpacked at most."""
 
@@ -100,7 +102,7 @@ def splits(path: Path) -> tuple[str, ...]:
 
 def _datasets(path: Path) -> dict[str, list[Path]]:
     """Returns split -> folders with img/ and ann/."""
-    if not (path / "meta.json").is_file():
+    if not (path / META).is_file():
         return {}
     folders = [f for f in sorted(path.iterdir()) if (f / "img").is_dir() and (f / "ann").is_dir()]
     known = {name: split for split, names in SPLIT_FOLDERS.items() for name in names}
@@ -127,7 +129,7 @@ def read(
     """
     datasets = _datasets(path)
     split = choose_split(tuple(datasets), split, path=path)
-    titles = [each.title for each in read_json(path / "meta.json", Meta).classes]
+    titles = [each.title for each in read_json(path / META, Meta).classes]
     names, ids, rest = classes_of_names(
         titles,
         name=path.resolve().name,
@@ -227,3 +229,48 @@ def _unpacked(text: str) -> np.ndarray:
         raise ShapeError("has a bitmap that is no packed PNG") from None
     opaque = channels[..., 3] > 0
     return np.asarray(opaque & channels[..., :3].any(2) if opaque.all() else opaque)
+
+
+def write_meta(path: Path, vocabulary: Vocabulary) -> None:
+    """Writes meta.json: every class as one that bitmaps have."""
+    classes = [
+        {
+            "title": concept.name,
+            "shape": "bitmap",
+            "color": "#{:02X}{:02X}{:02X}".format(*(concept.color or (128, 128, 128))),
+        }
+        for concept in vocabulary
+    ]
+    save_json(path, {"classes": classes, "tags": []})
+
+
+def write_objects(path: Path, result: Segmentation) -> None:
+    """Writes the JSON of an image: a bitmap per segment, later ones above earlier ones."""
+    height, width = result.size
+    objects = [
+        {
+            "classTitle": result.vocabulary.names[segment.class_id],
+            "geometryType": "bitmap",
+            "description": "",
+            "tags": [],
+            "bitmap": {"data": _packed(segment.mask), "origin": list(segment.box_px[:2])},
+        }
+        for segment in result.segments
+        if segment.mask.any()
+    ]
+    content = {
+        "description": "",
+        "tags": [],
+        "size": {"height": height, "width": width},
+        "objects": objects,
+    }
+    save_json(path, content)
+
+
+def _packed(mask: np.ndarray) -> str:
+    """Returns a (h, w) bool mask as Supervisely keeps it: a PNG, transparent outside, packed."""
+    image = Image.fromarray(mask.astype(np.uint8), mode="P")
+    image.putpalette([0, 0, 0, 255, 255, 255])
+    png = io.BytesIO()
+    image.save(png, format="PNG", transparency=0, bits=1)
+    return base64.b64encode(zlib.compress(png.getvalue())).decode("ascii")

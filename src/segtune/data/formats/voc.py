@@ -123,14 +123,14 @@ def _colors(values: ValueMap) -> ColorTable:
 
 
 def voc_color(number: int) -> Color:
-    """Returns the colour of a value in VOC's palette: its bits, spread over the channels.
+    """Returns the colour of a value in VOC's palette: its 24 bits, spread over the channels.
 
     Example:
         >>> voc_color(1), voc_color(15)
         ((128, 0, 0), (192, 128, 128))
     """
     r, g, b = (
-        sum(((number >> (3 * bit + channel)) & 1) << (7 - bit) for bit in range(3))
+        sum(((number >> (3 * bit + channel)) & 1) << (7 - bit) for bit in range(8))
         for channel in range(3)
     )
     return (r, g, b)

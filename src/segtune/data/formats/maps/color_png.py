@@ -5,7 +5,7 @@
     images/*.jpg   labels/*.png   classes.csv                     divided too, as `index_png`
 
 The table is looked for in the folder and above it (see `color_table`), or given:
-`?colors=classes.csv`. A pixel of a colour that is no class is refused; black is unlabelled where it
+`?colors=classes.csv`; that of CamVid itself is known. A pixel of a colour that is no class is refused; black is unlabelled where it
 is no class, and so are classes called void, ignore or unlabelled.
 """
 
@@ -25,12 +25,18 @@ from segtune.data.folders import (
     split_folder,
 )
 from segtune.data.formats import index_png
-from segtune.data.formats.maps.color_table import ColorLoader, find_color_table, read_color_table
+from segtune.data.formats.maps.color_table import (
+    ColorLoader,
+    ColorTable,
+    find_color_table,
+    read_color_table,
+)
 from segtune.data.images import LABEL_SUFFIXES
 from segtune.data.masks.files import read_stored
 from segtune.data.samples import IndexedDataset, Record
 from segtune.errors import DataError
 from segtune.types import Vocabulary
+from segtune.vocabulary.builtin import builtin
 
 LABEL_ENDINGS = ("", "_L", "_label", "_labels", "_mask", "_gt", "_seg", "_color", "_colour")
 BESIDE = ("_labels", "_label", "_masks", "_mask", "annot", "_annot", "_gt")
@@ -41,7 +47,7 @@ CAMVID_FULL = ("701_StillsRaw_full", "LabeledApproved_full")
 def detect(path: Path) -> float:
     """Returns 0.95 where there are both folders, a table of colours and maps in colours, else 0."""
     folders = _folders(path)
-    if not folders or find_color_table(path) is None:
+    if not folders or _table(path) is None:
         return 0.0
     _, labels = next(iter(folders.values()))
     return 0.95 * (read_stored(find_files(labels)[0]).colors() is not None)
@@ -87,17 +93,27 @@ def read(
     """
     folders = _folders(path)
     split = choose_split(tuple(folders), split, path=path)
-    file = find_color_table(path) if colors is None else Path(colors)
-    if file is None:
+    table = _table(path) if colors is None else read_color_table(Path(colors))
+    if table is None:
         raise DataError(
             f"{path} has no table of what its colours mean; give --colors classes.csv with lines "
             "such as road,128,64,128"
         )
-    table = read_color_table(file)
     images, labels = (find_files(folder) for folder in folders[split])
     records = paired(images, labels)
-    names = named_as(table.vocabulary, vocabulary, layout=str(file))
+    names = named_as(table.vocabulary, vocabulary, layout=str(colors or path))
     return IndexedDataset(path.resolve().name, split, names, records, ColorLoader(table))
+
+
+def _table(path: Path) -> ColorTable | None:
+    """Returns the table in a folder or above it; CamVid itself has a known one."""
+    if file := find_color_table(path):
+        return read_color_table(file)
+    if not all((path / name).is_dir() for name in CAMVID_FULL):
+        return None
+    classes = builtin("camvid_31")
+    ids = {concept.color: i for i, concept in enumerate(classes) if concept.color is not None}
+    return ColorTable(classes, ids)
 
 
 def paired(images: list[Path], labels: list[Path]) -> Found[Record]:

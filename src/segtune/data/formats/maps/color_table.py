@@ -43,6 +43,8 @@ OTHER_VOIDS = (*VOID_NAMES, "unlabeled pixel", "void/unlabelled")
 
 _NUMBERS = re.compile(r"(?<![\w.#])\d{1,9}(?:[\s,;]+\d{1,9}){2,}(?![\w.])")
 _HEX = re.compile(r"#[0-9a-fA-F]{6}\b")
+_OF_CVAT = re.compile(r"(.+):(\d{1,3}),(\d{1,3}),(\d{1,3}):[^:]*:[^:]*")
+_QUOTED = re.compile(r'"((?:[^"]|"")+)"\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})')
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,8 @@ def _is_header(line: str) -> bool:
 
 def _taken_apart(line: str) -> tuple[Color | None, str]:
     """Returns the colour in a line, and what else stands there."""
+    if exact := _OF_CVAT.fullmatch(line) or _QUOTED.fullmatch(line):
+        return read_color([int(n) for n in exact.groups()[1:]]), exact[1].replace('""', '"')
     if found := _HEX.search(line):
         return read_color(found[0]), _name(line.replace(found[0], " "))
     if found := _NUMBERS.search(line):

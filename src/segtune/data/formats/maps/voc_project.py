@@ -1,4 +1,4 @@
-"""Trees like that of PASCAL VOC, as tools write them, with a list of their own classes. Read.
+"""Trees like that of PASCAL VOC, as tools write them, with a list of their own classes.
 
     JPEGImages/*.jpg   SegmentationClass/*.png         palette or colours
                        SegmentationClassPNG/*.png      older labelme2voc, whose
@@ -85,7 +85,9 @@ def read(
         colors = None
     maps = {file.stem: file for file in find_files(folder, SUFFIXES)}
     if split != UNSPLIT:
-        wanted = set(read_stems(path / "ImageSets" / "Segmentation" / f"{split}.txt"))
+        file = path / "ImageSets" / "Segmentation" / f"{split}.txt"
+        lines = read_text(file, what="list of images").splitlines()
+        wanted = {*read_stems(file), *(line.strip() for line in lines)}
         maps = {stem: file for stem, file in maps.items() if stem in wanted}
     if not (path / "JPEGImages").is_dir():
         raise DataError(
