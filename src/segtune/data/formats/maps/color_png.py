@@ -5,8 +5,8 @@
     images/*.jpg   labels/*.png   classes.csv                     divided too, as `index_png`
 
 The table is looked for in the folder and above it (see `color_table`), or given:
-`?colors=classes.csv`; that of CamVid itself is known. A pixel of a colour that is no class is refused;
-black is unlabelled where it is no class, and so are classes called void, ignore or unlabelled.
+`?colors=classes.csv`; that of CamVid itself is known. A pixel of a colour that is no class is
+refused; black is unlabelled where it is no class, and so are classes called void or unlabelled.
 """
 
 from __future__ import annotations
