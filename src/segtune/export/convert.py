@@ -111,6 +111,8 @@ def as_result(
         painted = sample.semantic
     else:
         rest = np.full(size, IGNORE, np.int32)
+    if not target.holds_unlabelled:
+        lost["pixels without a class, which become background"] = int((painted == IGNORE).sum())
     if not target.overlaps:
         lost["pixels that several objects share"] = shared
     if not target.holds_objects:

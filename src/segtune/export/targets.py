@@ -12,7 +12,7 @@ supervisely     SPLIT/img/*         SPLIT/ann/*.json         meta.json
 voc, cvat-masks JPEGImages/*        SegmentationClass/ and SegmentationObject/
 cityscapes      leftImg8bit/SPLIT/  gtFine/SPLIT/
 kitti           training/image_2/   training/semantic/       training/instance/
-mapillary       SPLIT/images/       SPLIT/labels/, SPLIT/instances/, config.json
+mapillary       SPLIT/images/       SPLIT/v1.2/labels/ and instances/, config_v1.2.json
 ade20k          images/SPLIT/*      images/SPLIT/*_seg.png, *_atr.txt
 """
 
@@ -45,6 +45,7 @@ class Target:
         holds_objects: it tells one object from another.
         holds_classes: it says what they are.
         overlaps: a pixel can be of several.
+        holds_unlabelled: a pixel can be of none; else that is background.
     """
 
     labels: str
@@ -55,6 +56,7 @@ class Target:
     holds_objects: bool = True
     holds_classes: bool = True
     overlaps: bool = True
+    holds_unlabelled: bool = True
 
     def make_sink(self, to: str) -> Sink:
         """Returns a sink of the format `to` that is still to be opened."""
@@ -111,7 +113,12 @@ TARGETS = {
     "coco-polygons": Target("annotations/instances_{split}.json"),
     "colors": Target("labels/{split/}", holds_objects=False, overlaps=False),
     "cvat": Target("{split/}annotations.xml", "{split/}images/"),
-    "cvat-masks": Target("ImageSets/Segmentation/{split}.txt", "JPEGImages/", overlaps=False),
+    "cvat-masks": Target(
+        "ImageSets/Segmentation/{split}.txt",
+        "JPEGImages/",
+        overlaps=False,
+        holds_unlabelled=False,
+    ),
     "kitti": Target(
         "training/semantic",
         "training/image_2/",
@@ -123,7 +130,7 @@ TARGETS = {
     "labelme": Target("{split/}", "{split/}"),
     "labelstudio": Target("{split/}labelstudio.json", "{split/}images/"),
     "mapillary": Target(
-        "{split}/labels",
+        "{split}/v1.2/labels",
         "{split}/images/",
         splits=_LONG_NAMES,
         sink="segtune.export.trees.mapillary:MapillarySink",
@@ -144,7 +151,7 @@ def write_classes(folder: Path, words: Vocabulary, *, to: str, split: str) -> No
     if to == "png":
         write_vocabulary(folder / "vocabulary.json", words)
     if to == "mapillary":
-        write_configuration(folder / "config.json", words)
+        write_configuration(folder / "config_v1.2.json", words)
     if to == "yolo":
         train = "images" if split == UNSPLIT else "images/train"
         val = "images/val" if (folder / "images" / "val").is_dir() else train

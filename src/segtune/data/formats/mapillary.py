@@ -41,6 +41,7 @@ VISTAS = "construction--flat--road"
 OBJECTS = "instances"
 """Folder of the maps of objects: value * 256 + number, of classes that have objects."""
 PUBLISHED = ("training", "validation")
+CONFIGURATIONS = ("config_v1.2.json", "config.json")
 STRICT = {
     "road": (13,),
     "sidewalk": (15,),
@@ -71,7 +72,7 @@ REDUCTIONS = {
 
 def detect(path: Path) -> float:
     """Returns 1 where the folders and a configuration of Vistas are there, else 0."""
-    configured = any((path / name).is_file() for name in ("config.json", "config_v1.2.json"))
+    configured = any((path / name).is_file() for name in CONFIGURATIONS)
     versioned = any((path / name / "v1.2" / "labels").is_dir() for name in PUBLISHED)
     return float((configured or versioned) and bool(splits(path)))
 
@@ -129,8 +130,9 @@ def read(
 
 def _is_vistas(path: Path) -> bool:
     """Whether a configuration lists the classes of Vistas; those of a release do not differ."""
-    file = path / "config.json"
-    if not file.is_file():
+    files = (path / name for name in CONFIGURATIONS)
+    file = next((f for f in files if f.is_file()), None)
+    if file is None:
         return True
     labels = read_json(file, Configuration).labels
     return not labels or any(label.name == VISTAS for label in labels)
@@ -165,7 +167,7 @@ def _all_classes(
         found = _folders(path, split)
         assert found is not None
         labels = found[1]
-        files = (path / name for name in ("config_v1.2.json", "config.json"))
+        files = (path / name for name in CONFIGURATIONS)
         file = next((f for f in files if f.is_file()), path / "config.json")
     entries = read_json(file, Configuration).labels
     named = [i for i, entry in enumerate(entries) if entry.readable.lower() != "unlabeled"]

@@ -1,6 +1,7 @@
-"""Mapillary Vistas, with a configuration that lists any classes.
+"""Mapillary Vistas as release 2.0 has its version 1.2, with a configuration of any classes.
 
-config.json   training/labels/NAME.png   training/instances/NAME.png    class * 256 + object
+config_v1.2.json   training/v1.2/labels/NAME.png
+                       training/v1.2/instances/NAME.png    class * 256 + object
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ UNLABELLED = "unlabeled"
 
 
 class MapillarySink(TreeSink):
-    """Writes both maps of each image; `place` is training/labels."""
+    """Writes both maps of each image; `place` is training/v1.2/labels."""
 
     def add(self, name: str, image: np.ndarray | None, result: Segmentation) -> None:
         """Writes the maps of an image.
@@ -57,7 +58,7 @@ class MapillarySink(TreeSink):
 
 
 def write_configuration(path: Path, vocabulary: Vocabulary) -> None:
-    """Writes config.json: the classes in the order of their numbers, unlabelled as the last."""
+    """Writes the classes in the order of their numbers, unlabelled as the last."""
     labels = [
         {
             "color": color,

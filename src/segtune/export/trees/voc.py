@@ -21,7 +21,9 @@ from segtune.export.sinks import ImageRef
 from segtune.export.trees.base import TreeSink, label_map, object_map, things_of, write_png
 from segtune.export.trees.colors import distinct, painted
 from segtune.storage.files import atomic_write
-from segtune.types import Segmentation, Vocabulary
+from segtune.types import Segment, Segmentation, Vocabulary
+
+BLACK = (0, 0, 0)
 
 
 class VocSink(TreeSink):
@@ -52,9 +54,12 @@ class VocSink(TreeSink):
     def add(self, name: str, image: np.ndarray | None, result: Segmentation) -> None:
         """Writes both maps of an image."""
         self._write_classes(self._root / "SegmentationClass" / f"{name}.png", label_map(result))
-        numbers = object_map(things_of(result), result.size)
+        numbers = object_map(self._objects(result), result.size)
         self._write_objects(self._root / "SegmentationObject" / f"{name}.png", numbers)
         self._names.append(name)
+
+    def _objects(self, result: Segmentation) -> list[Segment]:
+        return things_of(result)
 
     def _write_classes(self, path: Path, labels: np.ndarray) -> None:
         colors = [(r, g, b) for r, g, b in distinct(self._vocabulary).tolist()]
@@ -84,10 +89,28 @@ class VocSink(TreeSink):
 
 
 class CvatMasksSink(VocSink):
-    """The same in colours, as CVAT's "segmentation mask 1.1", with labelmap.txt."""
+    """The same in colours, as CVAT's "segmentation mask 1.1", with labelmap.txt.
+
+    Black is the class `background`, which every project of CVAT has: a pixel without a class is of
+    it. CVAT takes up what the map of objects has, so stuff is there too.
+    """
+
+    def _objects(self, result: Segmentation) -> list[Segment]:
+        return list(result.segments)
+
+    def _colors(self) -> dict[str, tuple[int, int, int]]:
+        """Returns class name -> colour, of the background too."""
+        colors = {"background": BLACK}
+        for name, (r, g, b) in zip(
+            self._vocabulary.names, distinct(self._vocabulary).tolist(), strict=True
+        ):
+            colors.setdefault(name, (r, g, b))
+        return colors
 
     def _write_classes(self, path: Path, labels: np.ndarray) -> None:
-        write_png(path, painted(labels, distinct(self._vocabulary)))
+        colors = self._colors()
+        rows = np.array([colors[name] for name in self._vocabulary.names], np.uint8)
+        write_png(path, painted(labels, rows))
 
     def _write_objects(self, path: Path, numbers: np.ndarray) -> None:
         found, places = np.unique(numbers, return_inverse=True)
@@ -95,8 +118,7 @@ class CvatMasksSink(VocSink):
         write_png(path, colors[places.reshape(numbers.shape)])
 
     def _write_names(self) -> None:
-        pairs = zip(self._vocabulary.names, distinct(self._vocabulary).tolist(), strict=True)
-        lines = [f"{name}:{r},{g},{b}::\n" for name, (r, g, b) in pairs]
+        lines = [f"{name}:{r},{g},{b}::\n" for name, (r, g, b) in self._colors().items()]
         with atomic_write(self._root / COLOURED) as temporary:
             temporary.write_text(
                 "# label:color_rgb:parts:actions\n" + "".join(lines), encoding="utf-8"
