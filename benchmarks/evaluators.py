@@ -114,16 +114,21 @@ def make_entries(num_images: int, num_classes: int) -> tuple[list[Entry], list[E
     return truth, results
 
 
-def loaded(num_images: int, num_classes: int, truth: list[Entry], results: list[Entry]) -> COCOeval:
-    """Returns COCO's evaluation with its files loaded, which is not timed."""
+def dataset_of(num_images: int, num_classes: int, truth: list[Entry]) -> Entry:
+    """Returns a COCO annotation file of images of one size, with copies of the entries."""
     height, width = SIZE
-    coco = COCO()
-    coco.dataset = {
+    return {
         "images": [{"id": i, "height": height, "width": width} for i in range(1, num_images + 1)],
         "annotations": [dict(entry) for entry in truth],
         "categories": [{"id": i, "name": str(i)} for i in range(num_classes)],
         "info": {},
     }
+
+
+def loaded(num_images: int, num_classes: int, truth: list[Entry], results: list[Entry]) -> COCOeval:
+    """Returns COCO's evaluation with its files loaded, which is not timed."""
+    coco = COCO()
+    coco.dataset = dataset_of(num_images, num_classes, truth)
     with contextlib.redirect_stdout(io.StringIO()):
         coco.createIndex()
         return COCOeval(coco, coco.loadRes([dict(entry) for entry in results]), "segm")
