@@ -137,7 +137,20 @@ class SomeClasses:
         semantic = None if sample.semantic is None else self._new[sample.semantic]
         renamed = [replace(i, class_id=int(self._new[i.class_id])) for i in sample.instances]
         instances = tuple(i for i in renamed if i.class_id != IGNORE)
-        return replace(sample, semantic=semantic, instances=instances, points=None)
+        absent = None if sample.absent_ids is None else self._renamed(sample.absent_ids)
+        return replace(
+            sample,
+            semantic=semantic,
+            instances=instances,
+            points=None,
+            absent_ids=absent,
+            not_exhaustive_ids=self._renamed(sample.not_exhaustive_ids),
+        )
+
+    def _renamed(self, class_ids: Sequence[int]) -> tuple[int, ...]:
+        """Returns the new ids of those classes that stay."""
+        new = self._new[list(class_ids)].tolist()
+        return tuple(class_id for class_id in new if class_id != IGNORE)
 
     def sample_id(self, index: int) -> str:
         """Returns the id of a sample without reading it."""

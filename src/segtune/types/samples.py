@@ -51,6 +51,9 @@ class Sample:
         instances: annotated objects (and, in panoptic data, stuff regions).
         captions: sentences about the image.
         points: (N, 2) float32 (x, y) in pixels, one click per instance, where the source has them.
+        absent_ids: classes that are known not to be in the image, where only these and those of
+            its instances were looked for, as in LVIS; None where all classes were.
+        not_exhaustive_ids: classes of which there may be further objects.
     """
 
     id: str
@@ -59,6 +62,8 @@ class Sample:
     instances: tuple[Instance, ...] = ()
     captions: tuple[str, ...] = ()
     points: np.ndarray | None = None
+    absent_ids: tuple[int, ...] | None = None
+    not_exhaustive_ids: tuple[int, ...] = ()
 
     def pixels(self) -> np.ndarray:
         """Returns the image as (H, W, 3) uint8 RGB, upright, reading the file where needed."""

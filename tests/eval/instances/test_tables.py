@@ -15,6 +15,8 @@ def image(scores, object_classes, pairs, *, crowds=None) -> ImageTable:
         scores=np.array(scores),
         pred_classes=np.zeros(len(scores), np.int64),
         pred_areas=np.full(len(scores), 10.0),
+        pred_places=np.arange(len(scores)),
+        pred_marks=np.zeros(len(scores), np.int8),
         object_classes=np.array(object_classes),
         object_areas=10.0 * np.arange(1, count + 1),
         is_crowd=np.zeros(count, bool) if crowds is None else np.array(crowds),
@@ -33,6 +35,7 @@ TABLE = JoinedTable.of(
 def test_images_follow_each_other_numbers_first() -> None:
     assert TABLE.scores.tolist() == [0.5, 0.9, 0.8]
     assert TABLE.pred_images.tolist() == [0, 1, 1]
+    assert TABLE.pred_places.tolist() == [0, 0, 1]
     assert TABLE.object_images.tolist() == [0, 0, 0, 1, 1]
     assert TABLE.object_classes.tolist() == [1, 1, 2, 0, 1]
     assert TABLE.pair_preds.tolist() == [0, 0, 1, 2]

@@ -17,7 +17,9 @@ import numpy as np
 
 from segtune.errors import SegtuneError
 from segtune.eval.instances import protocols
+from segtune.eval.instances.federated import federated, marks_of
 from segtune.eval.instances.fields import are_crowds, areas_of, classes_of, scores_of
+from segtune.eval.instances.matching import ranks_of
 from segtune.eval.instances.overlaps import OverlapOf, Region, overlap_pairs, regions_of
 from segtune.eval.instances.protocols import AreaRanges, Crowds, Others
 from segtune.eval.instances.scores import InstanceScores
@@ -93,7 +95,13 @@ class InstanceEvaluator:
         return len(self.class_names)
 
     def update(
-        self, image_id: int | str, predictions: Sequence[Region], truth: Sequence[Region]
+        self,
+        image_id: int | str,
+        predictions: Sequence[Region],
+        truth: Sequence[Region],
+        *,
+        absent: Collection[int] | None = None,
+        not_exhaustive: Collection[int] = (),
     ) -> None:
         """Adds one image; both lists may be empty.
 
@@ -104,6 +112,9 @@ class InstanceEvaluator:
                 error, unless `across_classes` is set: then such a prediction has no class.
             truth: instances, or COCO annotations; their `area` decides their size class. Objects
                 with the class `IGNORE` count only where classes play no role.
+            absent: for `federated`, class ids that are known not to be in the image, where only
+                these and those of the truth were looked for.
+            not_exhaustive: for `federated`, class ids of which some objects may lack.
 
         Raises:
             SegtuneError: the image was given before, a class is unknown, a score is no number, or
@@ -112,7 +123,7 @@ class InstanceEvaluator:
         if image_id in self._images:
             raise SegtuneError(f"image {image_id!r} was already given; every image counts once")
         try:
-            self._images[image_id] = self._table(predictions, truth)
+            self._images[image_id] = self._table(predictions, truth, absent, not_exhaustive)
         except SegtuneError as error:
             raise SegtuneError(f"image {image_id!r}: {error}") from error
 
@@ -205,11 +216,38 @@ class InstanceEvaluator:
         groups = self.groups | {name: tuple(ids) for name, ids in (groups or {}).items()}
         return self._scores(self.class_names, None, recall, limits, areas, groups)
 
-    def _table(self, predictions: Sequence[Region], truth: Sequence[Region]) -> ImageTable:
+    def federated(
+        self, *, limits: Sequence[int] = (300,), areas: AreaRanges = COCO_AREAS
+    ) -> InstanceScores:
+        """Returns LVIS's scores per class, from what `update` was told of absent classes.
+
+        Crowds are dropped.
+
+        Args:
+            limits: predictions per image, whatever their class; the last one is that of AP.
+            areas: as in `result`.
+        """
+        precision, recall = federated(
+            JoinedTable.of(self._images),
+            self.iou_thresholds,
+            num_classes=self.num_classes,
+            limits=limits,
+            areas=areas,
+        )
+        return self._scores(self.class_names, precision, recall, limits, areas, self.groups)
+
+    def _table(
+        self,
+        predictions: Sequence[Region],
+        truth: Sequence[Region],
+        absent: Collection[int] | None,
+        not_exhaustive: Collection[int],
+    ) -> ImageTable:
         """Returns what is kept of an image."""
         scores = scores_of(predictions)
         pred_classes = self._classes(predictions, may_be_unknown=self._across_classes)
         best_first = np.lexsort((pred_classes, -scores))
+        places = ranks_of(scores)[best_first]
         pred_classes, scores = pred_classes[best_first], scores[best_first]
         object_classes = self._classes(truth, may_be_unknown=False)
         by_class = np.argsort(object_classes, kind="stable")
@@ -226,9 +264,16 @@ class InstanceEvaluator:
             at_least=min(self.iou_thresholds.min(), 1 - 1e-10),
             allowed=allowed,
         )
-        areas = areas_of(truth, objects.pixels)
         return ImageTable(
-            scores, pred_classes, preds.pixels, object_classes, areas, is_crowd, pairs
+            scores,
+            pred_classes,
+            preds.pixels,
+            places,
+            marks_of(pred_classes, object_classes, absent=absent, not_exhaustive=not_exhaustive),
+            object_classes,
+            areas_of(truth, objects.pixels),
+            is_crowd,
+            pairs,
         )
 
     def _classes(self, items: Sequence[Region], *, may_be_unknown: bool) -> np.ndarray:

@@ -181,6 +181,18 @@ def _best_precisions(is_hit: np.ndarray, counted: np.ndarray) -> tuple[np.ndarra
     return best.reshape(num_areas, num_thresholds, -1), hits.reshape(num_areas, num_thresholds)
 
 
+def ranks_of(scores: np.ndarray) -> np.ndarray:
+    """Returns the place of each score, from 0; of equal scores, the first comes first.
+
+    Example:
+        >>> ranks_of(np.array([0.1, 0.9, 0.1])).tolist()
+        [1, 0, 2]
+    """
+    ranks = np.empty(len(scores), dtype=np.int64)
+    ranks[np.argsort(-scores, kind="stable")] = np.arange(len(scores))
+    return ranks
+
+
 def ranks_within(groups: np.ndarray) -> np.ndarray:
     """Returns the place of each element among those of its group before it, from 0.
 

@@ -48,7 +48,7 @@ def coco(
     same = table.pred_classes[pairs.preds] == table.object_classes[pairs.objects]
     ranks = ranks_within(table.pred_images * stride + table.pred_classes)
     kinds = table.object_kinds(areas)
-    matches = _match(table, pairs.where(named & same), ranks, kinds, limits, thresholds)
+    matches = matches_within(table, pairs.where(named & same), ranks, kinds, limits, thresholds)
     return curves(table, matches, ranks, kinds, limits=limits, areas=areas, num_classes=num_classes)
 
 
@@ -85,7 +85,7 @@ def class_agnostic(
         kinds = table.object_kinds(part)
         kinds[~is_asked] = TAKEN_OUT
         ranks = ranks_within(table.pred_images)
-        matches = _match(table, pairs, ranks, kinds, limits, thresholds)
+        matches = matches_within(table, pairs, ranks, kinds, limits, thresholds)
         if others == "take out":
             ranks = ranks_of_the_rest(table, matches, ranks, limit=max(limits))
         found.append(curves(table, matches, ranks, kinds, limits=limits, areas=part, num_classes=1))
@@ -112,7 +112,7 @@ def open_world(
     table = table.with_objects(~table.is_crowd & (table.object_classes < num_classes))
     ranks, kinds = ranks_within(table.pred_images), table.object_kinds(areas)
     pairs = table.pairs_in(table.object_images * num_classes + table.object_classes)
-    matches = _match(table, pairs, ranks, kinds, limits, thresholds)
+    matches = matches_within(table, pairs, ranks, kinds, limits, thresholds)
     shape = (num_classes, len(areas), len(thresholds))
     total, hits = np.zeros((*shape[:2], 1)), np.zeros((len(limits), *shape))
     np.add.at(total[..., 0], table.object_classes, kinds == REGULAR)
@@ -124,7 +124,7 @@ def open_world(
         return (hits / total).transpose(3, 1, 2, 0)
 
 
-def _match(
+def matches_within(
     table: JoinedTable,
     pairs: Pairs,
     ranks: np.ndarray,
@@ -132,7 +132,11 @@ def _match(
     limits: Sequence[int],
     thresholds: np.ndarray,
 ) -> Matches:
-    """Returns the matching of the predictions within the largest limit."""
+    """Returns the matching of the predictions within the largest limit.
+
+    Args:
+        ranks: (N,), place of each prediction in its list.
+    """
     if not len(limits) or min(limits) < 1:
         raise SegtuneError(f"limits={limits}: expected numbers of predictions, at least 1")
     pairs = pairs.where(ranks[pairs.preds] < max(limits))

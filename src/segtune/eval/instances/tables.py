@@ -33,11 +33,15 @@ class ImageTable:
         pred_classes, object_classes: (D,) and (G,) int64, 0..K.
         pred_areas, object_areas: (D,) and (G,) float64, pixels.
         is_crowd: (G,) bool.
+        pred_places: (D,) int64, place by score, of equal scores as they were given.
+        pred_marks: (D,) int8, what is known of the class in the image; see `federated`.
     """
 
     scores: np.ndarray
     pred_classes: np.ndarray
     pred_areas: np.ndarray
+    pred_places: np.ndarray
+    pred_marks: np.ndarray
     object_classes: np.ndarray
     object_areas: np.ndarray
     is_crowd: np.ndarray
@@ -58,6 +62,8 @@ class JoinedTable:
     pred_images: np.ndarray
     pred_classes: np.ndarray
     pred_areas: np.ndarray
+    pred_places: np.ndarray
+    pred_marks: np.ndarray
     object_images: np.ndarray
     object_classes: np.ndarray
     object_areas: np.ndarray
@@ -81,6 +87,8 @@ class JoinedTable:
             pred_images=np.repeat(position, num_preds),
             pred_classes=_joined([table.pred_classes for table in tables], np.int64),
             pred_areas=_joined([table.pred_areas for table in tables], np.float64),
+            pred_places=_joined([table.pred_places for table in tables], np.int64),
+            pred_marks=_joined([table.pred_marks for table in tables], np.int8),
             object_images=np.repeat(position, num_objects),
             object_classes=_joined([table.object_classes for table in tables], np.int64),
             object_areas=_joined([table.object_areas for table in tables], np.float64),
@@ -141,10 +149,12 @@ def curves(
     limits: Sequence[int],
     areas: Mapping[str, tuple[float, float]],
     num_classes: int,
+    may_be_wrong: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns precision (T, R, K, A, L) and recall (T, K, A, L) of every class.
 
     Args:
+        may_be_wrong: (N,) bool, whether an unmatched prediction is an error; None means all are.
         matches: at least of the predictions within the largest limit.
         ranks: (N,), place of each prediction in its list.
         kinds: (M, A), what each object is.
@@ -152,6 +162,8 @@ def curves(
     order = np.argsort(matches.preds)
     matched, matched_kinds = matches.preds[order], matches.kinds[order]
     inside = is_inside(table.pred_areas, areas)
+    if may_be_wrong is not None:
+        inside &= may_be_wrong[:, None]
     shape = (matches.kinds.shape[2], len(RECALLS), num_classes, len(areas), len(limits))
     precision = np.full(shape, np.nan)
     recall = np.full((shape[0], *shape[2:]), np.nan)

@@ -43,14 +43,14 @@ class CocoRecord(Record):
         image_id: the id of the image in the JSON, which result files refer to.
         annotations: the entries of this image; for panoptic data, its segments.
         stated_size: (height, width) of the image in the JSON, in which its polygons are drawn.
-        absent: class ids that are known not to be in the image, of LVIS.
+        absent: class ids that are known not to be in the image, of LVIS; None elsewhere.
         not_exhaustive: class ids of which some objects may be without annotation, of LVIS.
     """
 
     image_id: int | str = 0
     annotations: tuple[Any, ...] = ()
     stated_size: tuple[float | None, float | None] = (None, None)
-    absent: tuple[int, ...] = ()
+    absent: tuple[int, ...] | None = None
     not_exhaustive: tuple[int, ...] = ()
 
 

@@ -103,7 +103,9 @@ def read(
             number,
             tuple(checked.by_image.get(number, ())),
             (image.height, image.width),
-            _classes(image.neg_category_ids, class_ids),
+            None
+            if image.neg_category_ids is None
+            else _classes(image.neg_category_ids, class_ids),
             _classes(image.not_exhaustive_category_ids, class_ids),
         )
         for sample_id, name, (number, image) in zip(
@@ -222,7 +224,13 @@ class InstanceLoader:
                 continue
             class_id = self.class_ids[annotation.category_id]
             instances.append(Instance(class_id, mask, is_crowd=bool(annotation.iscrowd)))
-        return Sample(record.id, record.image, instances=tuple(instances))
+        return Sample(
+            record.id,
+            record.image,
+            instances=tuple(instances),
+            absent_ids=record.absent,
+            not_exhaustive_ids=record.not_exhaustive,
+        )
 
 
 def write_results(

@@ -26,7 +26,7 @@ class CocoImage(msgspec.Struct, gc=False):
     coco_url: str | None = None
     width: float | None = None
     height: float | None = None
-    neg_category_ids: list[Id] = []
+    neg_category_ids: list[Id] | None = None
     not_exhaustive_category_ids: list[Id] = []
 
 
