@@ -78,6 +78,18 @@ JUDGES: Registry[JudgeSpec] = Registry(
             judge="segtune.eval.judges.instance:InstanceJudge",
         ),
         JudgeSpec(
+            "federated",
+            "AP of things where only some classes were looked for in an image",
+            "Percent, by the protocol of LVIS, over all annotated things of the split, with 300 "
+            "predictions per image: those of classes that nobody looked for do not count. S, m and "
+            "l are small, medium and large objects.",
+            needs=("objects",),
+            asks="instance",
+            headline=("AP", "AP50", "AP75", "APs", "APm", "APl", "AR@300"),
+            class_columns=("AP", "AP50", "AP75", "AR@300"),
+            judge="segtune.eval.judges.federated:FederatedJudge",
+        ),
+        JudgeSpec(
             "panoptic",
             "PQ of things and stuff",
             "Percent, over all annotated segments of the split; th are things, st is stuff.",
