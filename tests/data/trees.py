@@ -478,6 +478,36 @@ def kitti(root: Path) -> np.ndarray:
     return save_map(root / "training" / "semantic" / "000000_10.png", noise(0, 34))
 
 
+def uvo(root: Path) -> Path:
+    """The frame set and the dense videos of UVO; returns the file of dense videos."""
+    names = ("vid/1.png", "vid/30.png")
+    for folder in ("uvo_videos_sparse_frames", "uvo_videos_dense_frames"):
+        for name in names:
+            save_image(root / folder / name)
+    height, width = SIZE
+    square = [[1, 1, 5, 1, 5, 4, 1, 4]]
+    categories = [{"id": 1, "name": "person"}, {"id": 81, "name": "other"}]
+    images = [
+        {"id": i, "file_name": name, "height": height, "width": width, "ytid": "vid"}
+        for i, name in enumerate(names)
+    ]
+    things = [
+        {"id": 1, "image_id": 0, "category_id": 1, "segmentation": square, "iscrowd": 0},
+        {"id": 2, "image_id": 0, "category_id": 81, "segmentation": square, "iscrowd": 0},
+    ]
+    frames = {"images": images, "annotations": things, "categories": categories}
+    for split in ("train", "val"):
+        save_json(root / "FrameSet" / f"UVO_frame_{split}.json", frames)
+    video = {"id": 7, "file_names": list(names), "height": height, "width": width, "ytid": "vid"}
+    rle = {"size": [height, width], "counts": [0, height * 2, height * (width - 2)]}
+    tracks = [
+        {"id": 3, "video_id": 7, "category_id": 1, "segmentations": [square, None], "iscrowd": 0},
+        {"id": 4, "video_id": 7, "category_id": 81, "segmentations": [rle, square], "iscrowd": 0},
+    ]
+    dense = {"videos": [video], "annotations": tracks, "categories": categories}
+    return save_json(root / "VideoDenseSet" / "UVO_video_val_dense.json", dense)
+
+
 def sa1b(root: Path) -> Path:
     """SA-1B with one photograph and the mask of its columns 6 and 7; returns the JSON."""
     save_image(root / "sa_1.jpg")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from segtune.cli.options.commands import (
     check,
     convert,
+    datasets,
     demo,
     evaluate,
     fit,
@@ -95,7 +96,14 @@ COMMANDS = {
         systems,
         ("segtune systems ssprompt",),
     ),
-    "datasets": Command("list the data layouts and the generated worlds", no_options),
+    "datasets": Command(
+        "list the data layouts and the generated worlds, or build a data set of others",
+        datasets,
+        (
+            "segtune datasets build lvis-ow --lvis-train lvis_v1_train.json "
+            "--lvis-val lvis_v1_val.json --coco instances_train2017.json --out lvis-ow",
+        ),
+    ),
     "vocabularies": Command(
         "list the built-in words, templates and protocols",
         vocabularies,

@@ -46,7 +46,8 @@ def run(options: Namespace) -> int:
     """Scores the model, and the prompts where given, and writes the reports asked for."""
     if options.retention and options.prompts is None:
         raise SegtuneError("--retention compares before and after a fit; add --prompts FILE")
-    task = JUDGES.find(options.task)
+    protocol = None if options.protocol is None else find_protocol(options.protocol)
+    task = JUDGES.find(options.task or (protocol.task if protocol is not None else "semantic"))
     if options.prompts is not None and not task.takes_prompts:
         raise SegtuneError(
             "clicks and boxes are answered by the frozen model alone; leave --prompts out, or "
@@ -59,7 +60,6 @@ def run(options: Namespace) -> int:
         )
     check_outputs(_outputs(options), force=options.force, inputs=_inputs(options))
     prompts = open_prompts(options)
-    protocol = None if options.protocol is None else find_protocol(options.protocol)
     dataset = _dataset(options, protocol)
     scoring = _scoring(options, protocol, dataset)
     dataset = first(dataset, options.limit)

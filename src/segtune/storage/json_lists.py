@@ -51,9 +51,14 @@ class JsonLists:
 
     def append(self, name: str, entry: object) -> None:
         """Adds one entry to a list."""
-        text = json.dumps(entry)
+        self.append_json(name, json.dumps(entry).encode())
+
+    def append_json(self, name: str, text: bytes | memoryview) -> None:
+        """Adds one entry that is JSON already."""
         with self._told():
-            self._parts[name].write((f", {text}" if self.counts[name] else text).encode())
+            if self.counts[name]:
+                self._parts[name].write(b", ")
+            self._parts[name].write(text)
         self.counts[name] += 1
 
     def close(self, **rest: object) -> Path:

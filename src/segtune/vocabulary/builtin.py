@@ -43,7 +43,7 @@ def builtin(name: str, *, names: NameStyle = "synonyms") -> Vocabulary:
             templates, as ZegFormer does;
             "joined" makes them one name, as "road, route", as OVSeg and SimBaseline do;
             "readable" writes run-together and suffixed names as English ("dining table", "sky" for
-            "sky-other"), which no published number does.
+            "sky-other", "air conditioner" for "air_conditioner"), which no published number does.
 
     Example:
         >>> builtin("voc_20").names[:3], len(builtin("ade20k_847"))
@@ -58,7 +58,9 @@ def builtin(name: str, *, names: NameStyle = "synonyms") -> Vocabulary:
         concepts = [replace(c, name=", ".join(c.names), synonyms=()) for c in concepts]
     if names == "readable":
         readable = _readable_names()
-        concepts = [replace(c, name=readable.get(c.name, c.name)) for c in concepts]
+        concepts = [
+            replace(c, name=readable.get(c.name, c.name.replace("_", " "))) for c in concepts
+        ]
     called = name if names == "synonyms" else f"{name}, {names}"
     return Vocabulary(tuple(_without_repeats(concepts)), name=called)
 

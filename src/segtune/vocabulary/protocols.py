@@ -1,12 +1,14 @@
 """Evaluation protocols by name: what is scored, which words the model gets, what is unseen.
 
 `find_protocol("PC-59")` is a benchmark of open-vocabulary segmentation; `find_protocol("voc15-5")`
-one of generalised zero-shot segmentation, whose training labels show only some of the classes.
+one of generalised zero-shot segmentation, whose training labels show only some of the classes;
+`find_protocol("LVIS-OW")` one of open-world instances.
 Case and dashes of a name do not count. Everything is plain data in `protocols.json`, with the
 settings that two-stage systems were published with.
 
 Sources: OVSeg for the benchmarks (PAS-20b: CAT-Seg); ZegCLIP, RPN and SimBaseline for the zero-shot
-splits of VOC, COCO-Stuff and Context; ZegFormer for ADE20K.
+splits of VOC, COCO-Stuff and Context; ZegFormer for ADE20K; SegPrompt for LVIS-OW; OLN (Kim et al.,
+RA-L 2022) for VOC to COCO.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from segtune.types import Vocabulary
 from segtune.vocabulary.builtin import NameStyle, builtin
 from segtune.vocabulary.scoring_map import ScoringMap
 
-Group = Literal["seen", "unseen"]
+Group = Literal["known", "seen", "unseen"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,9 @@ class Protocol:
         same: word -> scored class, where the two go by different names.
         others: scored class of the words that are none.
         unseen: names of the classes that training labels never show; empty without such a split.
+        known: where objects are found without names, those that training labels show; classes that
+            are neither known nor unseen are in training images, without labels.
+        task: what is scored, a name for `--task`.
         settings: of published systems; the first of a system is the one it is run with.
     """
 
@@ -70,9 +75,11 @@ class Protocol:
     others: str | None = None
     unseen: tuple[str, ...] = ()
     settings: tuple[PublishedSetting, ...] = ()
+    known: tuple[str, ...] = ()
+    task: str = "semantic"
 
     def classes(self) -> Vocabulary:
-        """Returns the scored classes, tagged "seen" and "unseen" where there is a split."""
+        """Returns the scored classes, tagged where there is a split."""
         return self._tagged(builtin(self.scored))
 
     def words(self, names: NameStyle = "synonyms") -> Vocabulary:
@@ -104,10 +111,13 @@ class Protocol:
     def _tagged(self, vocabulary: Vocabulary) -> Vocabulary:
         if not self.unseen:
             return vocabulary
-        unseen = {builtin(self.scored).index(name) for name in self.unseen}
+        groups: dict[int, Group] = {}
+        tagged: tuple[tuple[Group, tuple[str, ...]], ...]
+        tagged = (("known", self.known), ("unseen", self.unseen))
+        for group, names in tagged:
+            groups |= {builtin(self.scored).index(name): group for name in names}
         concepts = tuple(
-            replace(concept, group="unseen" if i in unseen else "seen")
-            for i, concept in enumerate(vocabulary)
+            replace(concept, group=groups.get(i, "seen")) for i, concept in enumerate(vocabulary)
         )
         return replace(
             vocabulary,
@@ -124,9 +134,11 @@ def _protocols() -> dict[str, Protocol]:
 
 def _read(name: str, entry: dict[str, Any]) -> Protocol:
     scored = entry["classes"]
-    unseen = entry.get("unseen", ())
-    if "unseen_ids" in entry:
-        unseen = [builtin(scored).names[i] for i in entry["unseen_ids"]]
+    named = {group: tuple(entry.get(group, ())) for group in ("known", "unseen")}
+    for group in named:
+        if ids := entry.get(f"{group}_ids"):
+            names = builtin(scored).names
+            named[group] = tuple(names[i] for i in ids)
     return Protocol(
         name,
         entry["about"],
@@ -135,14 +147,21 @@ def _read(name: str, entry: dict[str, Any]) -> Protocol:
         entry.get("words", scored),
         same=entry.get("same", {}),
         others=entry.get("others"),
-        unseen=tuple(unseen),
+        unseen=named["unseen"],
         settings=tuple(PublishedSetting(**setting) for setting in entry.get("settings", ())),
+        known=named["known"],
+        task=entry.get("task", "semantic"),
     )
 
 
-def protocol_names() -> tuple[str, ...]:
-    """Returns the names of all protocols."""
-    return tuple(_protocols())
+def protocol_names(task: str | None = None) -> tuple[str, ...]:
+    """Returns the names of all protocols, or of those of a task.
+
+    Example:
+        >>> protocol_names("open-world")
+        ('LVIS-OW',)
+    """
+    return tuple(n for n, each in _protocols().items() if task in (None, each.task))
 
 
 def is_protocol(name: str) -> bool:
@@ -168,7 +187,7 @@ def _key(name: str) -> str:
 
 
 def zero_shot(name: str, group: Group | None = None) -> Vocabulary:
-    """Returns the vocabulary of a zero-shot protocol with the groups "seen" and "unseen".
+    """Returns the vocabulary of a protocol with unseen classes, in the groups of `Group`.
 
     Args:
         name: of a protocol with unseen classes.

@@ -26,7 +26,7 @@ FREQUENCIES = "rccffr"
 WORDS = Vocabulary(tuple(Concept(f"class {i}", group=f) for i, f in enumerate(FREQUENCIES)))
 
 
-@pytest.fixture()
+@pytest.fixture
 def lvis(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """The package, without its drawings, and with the alias that NumPy 1.24 removed."""
     if importlib.util.find_spec("lvis") is None:
@@ -43,7 +43,7 @@ def lvis(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
 
 
 def random_case(seed: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """A federated annotation file and results with ties, twins, empty images and unknown classes."""
+    """A federated file and results with ties, twins, empty images and unknown classes."""
     rng = np.random.default_rng(seed)
     images, truth, results = [], [], []
     for image_id in range(1, IMAGES + 1):
@@ -53,7 +53,10 @@ def random_case(seed: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
             masks.append(masks[-1] if twin else random_mask(rng))
             area = float(masks[-1].sum()) * float(rng.choice([1, 1, 0.3]))
             entry = {"id": len(truth) + 1, "image_id": image_id, "area": area}
-            entry |= {"category_id": int(rng.integers(1, CLASSES)), "iscrowd": 0}  # none of the last
+            entry |= {
+                "category_id": int(rng.integers(1, CLASSES)),
+                "iscrowd": 0,
+            }  # none of the last
             entry |= {"segmentation": text_rle(masks[-1])}
             truth.append(entry | {"bbox": coco_mask.toBbox(encode(masks[-1])).tolist()})
         there = {entry["category_id"] for entry in truth if entry["image_id"] == image_id}
@@ -99,9 +102,7 @@ def filled(content: dict[str, Any], results: list[dict[str, Any]]) -> InstanceEv
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("limit", [300, 7])
-def test_equals_the_public_package(
-    seed: int, limit: int, lvis: ModuleType, tmp_path: Path
-) -> None:
+def test_equals_the_public_package(seed: int, limit: int, lvis: ModuleType, tmp_path: Path) -> None:
     content, results = random_case(seed)
     file = tmp_path / "lvis.json"
     file.write_text(json.dumps(content))
@@ -157,9 +158,7 @@ def test_predictions_that_find_nothing(absent, not_exhaustive, expected) -> None
     assert evaluator.federated().average_precision() == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(
-    ("absent", "expected"), [(None, 0.5), ((0,), 0.5), ((), 1.0), ((1,), 1.0)]
-)
+@pytest.mark.parametrize(("absent", "expected"), [(None, 0.5), ((0,), 0.5), ((), 1.0), ((1,), 1.0)])
 def test_a_class_nobody_looked_for_is_no_error(absent, expected) -> None:
     evaluator = InstanceEvaluator(2)
     evaluator.update("a", [segment(BOXES[1], 0.9)], [], absent=absent)

@@ -178,9 +178,8 @@ def evaluate(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--task",
         choices=tuple(JUDGES),
-        default="semantic",
         help="; ".join(f"{task.name}: {task.measures}" for task in JUDGES.values())
-        + "; default: semantic",
+        + "; default: that of --protocol, else semantic",
     )
     min_score_option(parser)
     parser.add_argument(
@@ -271,6 +270,28 @@ def vocabularies(parser: ArgumentParser) -> None:
 def systems(parser: ArgumentParser) -> None:
     """Adds the options of `segtune systems`."""
     parser.add_argument("name", nargs="?", help="system whose options to print")
+
+
+def datasets(parser: ArgumentParser) -> None:
+    """Adds the options of `segtune datasets`."""
+    parser.add_argument("what", nargs="?", choices=("build",), help="make a data set of others")
+    parser.add_argument("name", nargs="?", choices=("lvis-ow",), help="which one")
+    building = parser.add_argument_group("build lvis-ow")
+    for option, file in {
+        "--lvis-train": "lvis_v1_train.json",
+        "--lvis-val": "lvis_v1_val.json",
+        "--coco": "instances_train2017.json",
+    }.items():
+        building.add_argument(option, type=Path, metavar="FILE", help=file)
+    building.add_argument(
+        "--merge",
+        choices=("keep", "drop"),
+        default="keep",
+        help="LVIS's own objects of the classes that COCO annotates; default: keep",
+    )
+    building.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder to write; finished files in it stay"
+    )
 
 
 def no_options(parser: ArgumentParser) -> None:

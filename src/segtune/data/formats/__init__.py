@@ -87,6 +87,7 @@ _LAYOUTS = (
     ),
     Layout("yolo", "images/ with labels/*.txt of polygons, and data.yaml", "yolo.folders"),
     Layout("supervisely", "meta.json with DATASET/img/ and DATASET/ann/*.json"),
+    Layout("uvo", "FrameSet/UVO_frame_<split>.json, or VideoDenseSet/UVO_video_<split>_dense.json"),
     Layout("sa1b", "photographs with a JSON of masks without names beside each"),
     Layout("labelme", "photographs with LabelMe's *.json beside them", "labelme.project"),
     Layout("captions", 'captions.jsonl with {"image": "...", "captions": [...]}; no labels'),

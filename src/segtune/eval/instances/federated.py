@@ -1,12 +1,12 @@
 """LVIS's protocol: of every image, only some classes are known to be there or not.
 
 Classes with an object in the image, and those that are listed as absent, were looked for; nothing
-is known of all others, so predictions of these do not count. Of some of the classes that were looked
-for, not every object is annotated: a prediction of such a class that finds none is no error
+is known of all others, so predictions of these do not count. Of some of the classes that were
+looked for, not every object is annotated: a prediction of such a class that finds none is no error
 (Gupta et al., LVIS, CVPR 2019, section 3.2).
 
-Numbers equal those of the public `lvis` package, with NaN in place of its -1. One difference: crowds,
-which LVIS does not have, are dropped.
+Numbers equal those of the public `lvis` package, with NaN in place of its -1. One difference:
+crowds, which LVIS does not have, are dropped.
 """
 
 from __future__ import annotations

@@ -27,6 +27,8 @@ ROBOFLOW = "_annotations.coco.json"
 IMAGE_FOLDERS = ("images", "JPEGImages", "data", "img", "imgs")
 UNDIVIDED = ("annotations", "result", "labels", "coco", "instances", "_annotations")
 """Names of files that hold all there is."""
+OTHER_LAYOUTS = ("UVO_",)
+"""Begins of the names of files that another layout reads."""
 MOST_FILES = 20
 """JSON files of a folder that are looked into; folders of LabelMe have one per image."""
 FREQUENCIES = {"r": "rare", "c": "common", "f": "frequent"}
@@ -86,6 +88,8 @@ def kind_of(file: Path) -> CocoKind | None:
     for kind in get_args(CocoKind):
         if file.stem.startswith(f"{kind}_"):
             return kind
+    if file.stem.startswith(OTHER_LAYOUTS):
+        return None
     text = file.read_bytes()
     if b'"annotations"' not in text or b'"images"' not in text:
         return None

@@ -90,6 +90,31 @@ def read(
     skips = skip_bad == "1"
     damaged: list[str] | None = [] if skips else None
     content = read_json(file, Instances, skipped=damaged)
+    left_out = [LeftOut(problem, "damaged") for problem in damaged or ()]
+    names, load, records = read_document(
+        content, file, split=split, images=images, skips=skips, left_out=left_out
+    )
+    names = named_as(names, vocabulary, layout="coco_instances")
+    return IndexedDataset(file.stem, split, names, records, load)
+
+
+def read_document(
+    content: Instances,
+    file: Path,
+    *,
+    split: str,
+    images: str | None,
+    skips: bool,
+    left_out: Sequence[LeftOut] = (),
+) -> tuple[Vocabulary, InstanceLoader, Found[CocoRecord]]:
+    """Returns the classes, what reads a record, and the records of a file of objects.
+
+    Args:
+        content: of the file.
+        split, images: see `read`.
+        skips: damaged annotations and missing images are left out.
+        left_out: what was left out of the content already.
+    """
     checked = _Checked(content, file, skips=skips)
     names, class_ids = read_categories(content.categories, checked.used, file=file)
     entries = content.images
@@ -103,9 +128,7 @@ def read(
             number,
             tuple(checked.by_image.get(number, ())),
             (image.height, image.width),
-            None
-            if image.neg_category_ids is None
-            else _classes(image.neg_category_ids, class_ids),
+            None if image.neg_category_ids is None else _classes(image.neg_category_ids, class_ids),
             _classes(image.not_exhaustive_category_ids, class_ids),
         )
         for sample_id, name, (number, image) in zip(
@@ -113,10 +136,8 @@ def read(
         )
     ]
     records, missing = on_disk(records, file=file, skip_bad=skips)
-    left_out = [LeftOut(problem, "damaged") for problem in damaged or ()]
     found = Found.of(records, [*left_out, *checked.left_out, *missing])
-    names = named_as(names, vocabulary, layout="coco_instances")
-    return IndexedDataset(file.stem, split, names, found, InstanceLoader(class_ids, file, skips))
+    return names, InstanceLoader(class_ids, file, skips), found
 
 
 def _classes(numbers: Iterable[Id], class_ids: Mapping[int | str, int]) -> tuple[int, ...]:
