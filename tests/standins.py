@@ -27,6 +27,7 @@ from segtune.trainers.bundled.clip.tokenizer import train_tokenizer
 from tests.backbones.test_hub import _official
 from tests.cli.conftest import export_tiny
 from tests.data import trees
+from tests.data.lvis_ow import sources as lvis_ow
 
 PUBLIC_CLIPS = ("openai/clip-vit-large-patch14", "clip-vit-large-patch14", "MODEL", "clip")
 PUBLIC_MASKS = ("facebook/mask2former-swin-large-coco-panoptic", "proposals")
@@ -122,7 +123,20 @@ def data(folder: Path) -> Path:
         shutil.copytree(folder / name / "val2017", folder / name / "train2017")
         for file in (folder / name / "annotations").glob("*_val2017.json"):
             shutil.copy(file, file.with_name(file.name.replace("val", "train")))
+    objects(folder / "objects")
     return benchmarks(folder)
+
+
+def objects(folder: Path) -> None:
+    """Writes LVIS, COCO and UVO, as the page about evaluation has them."""
+    lvis, coco = folder / "lvis", folder / "coco"
+    content = lvis_ow.files(lvis)
+    _, _, train = content.save()
+    lvis_ow.coco_val(coco)
+    train.rename(coco / "annotations" / train.name)
+    for image in (*content.lvis_train["images"], *content.lvis_val["images"]):
+        trees.save_image(coco / "/".join(image["coco_url"].split("/")[-2:]))
+    trees.uvo(folder / "UVO")
 
 
 def own(folder: Path) -> None:

@@ -10,6 +10,7 @@ from segtune.errors import DataError, SegtuneError
 from segtune.types import IGNORE
 from segtune.vocabulary.protocols import find_protocol, protocol_names
 from tests.data import trees
+from tests.data.lvis_ow.sources import coco_val, lvis_val
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def datasets(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("name", protocol_names())
+@pytest.mark.parametrize("name", protocol_names("semantic"))
 def test_one_folder_serves_all_protocols(datasets: Path, name: str) -> None:
     protocol = find_protocol(name)
     dataset = open_for(name, datasets, split="val")
@@ -35,6 +36,29 @@ def test_one_folder_serves_all_protocols(datasets: Path, name: str) -> None:
     assert semantic is not None
     assert IGNORE <= semantic.min() <= semantic.max() < len(dataset.vocabulary)
     assert dataset.sample_id(0) == dataset[0].id
+
+
+OBJECTS = {
+    "LVIS-OW": ("lvis", {"known": 123, "seen": 743, "unseen": 337}),
+    "LVIS-1203": ("lvis", {}),
+    "VOC-to-COCO": ("coco", {"known": 20, "unseen": 60}),
+    "COCO-to-UVO": ("uvo", {}),
+}
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_protocols_of_objects(tmp_path: Path, name: str) -> None:
+    place, groups = OBJECTS[name]
+    spec = str({"lvis": lvis_val, "coco": coco_val, "uvo": trees.uvo}[place](tmp_path))
+    protocol = find_protocol(name)
+    dataset = open_for(name, spec)
+    assert dataset.vocabulary == protocol.classes()
+    counts = {group: len(dataset.vocabulary.ids_in(group)) for group in groups}
+    assert counts == groups
+    assert sum(groups.values()) in (0, len(dataset.vocabulary))
+    assert dataset[0].instances
+    assert protocol.task in ("open-world", "class-agnostic")
+    assert set(OBJECTS) == set(protocol_names()) - set(protocol_names("semantic"))
 
 
 def test_background_is_scored_where_the_protocol_says_so(datasets: Path) -> None:

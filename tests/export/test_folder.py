@@ -41,6 +41,7 @@ def test_all_formats_can_be_read_again(tmp_path: Path) -> None:
         "data.yaml",
         "labelstudio.json",
         "results.json",
+        "lvis.json",
         "polygons.json",
         "SegmentationClass",
         "SegmentationObject",

@@ -158,3 +158,23 @@ def test_unknown_protocol() -> None:
         zero_shot("voc15")
     with pytest.raises(SegtuneError, match="'PC-60' is not a protocol; did you mean"):
         find_protocol("PC-60")
+
+
+def test_groups_of_open_world_protocols() -> None:
+    lvis = zero_shot("LVIS-OW")
+    assert [len(lvis.ids_in(group)) for group in ("known", "seen", "unseen")] == [123, 743, 337]
+    assert lvis.concepts[792].name == "person"
+    assert lvis.concepts[792].group == "known"
+    assert (lvis.names[0], lvis.concepts[0].group) == ("aerosol_can", "seen")
+    assert (lvis.names[12], lvis.concepts[12].group) == ("applesauce", "unseen")
+    assert len(parse_vocabulary("lvis-ow:known")) == 123
+    assert find_protocol("LVIS-OW").words("readable").names[1] == "air conditioner"
+    coco = zero_shot("VOC-to-COCO")
+    known = coco.subset(coco.ids_in("known")).names
+    assert (len(known), known[0], known[-1]) == (20, "person", "tv")
+    assert coco.ids_in("seen") == ()
+    tasks = {name: find_protocol(name).task for name in protocol_names()}
+    assert tasks["LVIS-OW"] == "open-world"
+    assert tasks["COCO-to-UVO"] == tasks["VOC-to-COCO"] == "class-agnostic"
+    assert tasks["A-150"] == "semantic"
+    assert protocol_names("open-world") == ("LVIS-OW",)

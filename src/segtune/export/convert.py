@@ -14,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from segtune.errors import DataError
+from segtune.export.lvis import ABSENT, NOT_EXHAUSTIVE
 from segtune.export.sinks import ImageRef
 from segtune.export.targets import TARGETS, Target, place, write_classes
 from segtune.ops.segments import crop_segment, segments_from_semantic
@@ -92,6 +93,8 @@ def as_result(
         for item in sample.instances
         if not item.is_crowd and (item.class_id != IGNORE or not target.holds_classes)
     ]
+    if sample.absent_ids is not None and not target.holds_lists:
+        lost["lists of absent and not exhaustive classes"] = 1
     if target.holds_classes:
         lost["objects without a class"] = sum(i.class_id == IGNORE for i in sample.instances)
     size = _size(sample)
@@ -122,7 +125,9 @@ def as_result(
     segments += [crop_segment(i.mask, i.class_id, 1.0) for i in named if i.mask.any()]
     if not target.holds_classes:
         lost["names of objects"] = sum(s.class_id != IGNORE for s in segments)
-    return Segmentation(size, vocabulary, painted, tuple(segments)), +lost
+    lists = {ABSENT: sample.absent_ids, NOT_EXHAUSTIVE: sample.not_exhaustive_ids}
+    source = lists if sample.absent_ids is not None else {}
+    return Segmentation(size, vocabulary, painted, tuple(segments), source), +lost
 
 
 def _size(sample: Sample) -> tuple[int, int]:

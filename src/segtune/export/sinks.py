@@ -189,6 +189,14 @@ SINKS: Registry[Format] = Registry(
             things_only=True,
         ),
         Format(
+            "lvis",
+            "LVIS annotations: COCO's, with absent classes per image and frequencies",
+            tasks=("instance", "panoptic"),
+            files="lvis.json",
+            sink="segtune.export.lvis:LvisSink",
+            things_only=True,
+        ),
+        Format(
             "coco-polygons",
             "COCO annotations with polygons along pixels in place of RLE",
             tasks=("instance", "panoptic"),

@@ -4,6 +4,7 @@ png             images/[SPLIT/]*    labels/[SPLIT/]*.png     vocabulary.json
 colors          images/[SPLIT/]*    labels/[SPLIT/]*.png     class_dict.csv
 yolo            images/[SPLIT/]*    labels/[SPLIT/]*.txt     data.yaml
 coco[-polygons] images/[SPLIT/]*    annotations/instances_SPLIT.json
+lvis            images/[SPLIT/]*    annotations/lvis_SPLIT.json, with absent classes per image
 panoptic        images/[SPLIT/]*    annotations/panoptic_SPLIT.json and id maps
 labelme, sa1b   [SPLIT/]*           [SPLIT/]*.json           beside the photographs
 cvat            [SPLIT/]images/*    [SPLIT/]annotations.xml
@@ -46,6 +47,7 @@ class Target:
         holds_classes: it says what they are.
         overlaps: a pixel can be of several.
         holds_unlabelled: a pixel can be of none; else that is background.
+        holds_lists: it says which classes were looked for in an image.
     """
 
     labels: str
@@ -57,6 +59,7 @@ class Target:
     holds_classes: bool = True
     overlaps: bool = True
     holds_unlabelled: bool = True
+    holds_lists: bool = False
 
     def make_sink(self, to: str) -> Sink:
         """Returns a sink of the format `to` that is still to be opened."""
@@ -129,6 +132,7 @@ TARGETS = {
     ),
     "labelme": Target("{split/}", "{split/}"),
     "labelstudio": Target("{split/}labelstudio.json", "{split/}images/"),
+    "lvis": Target("annotations/lvis_{split}.json", holds_lists=True),
     "mapillary": Target(
         "{split}/v1.2/labels",
         "{split}/images/",

@@ -104,3 +104,19 @@ def files(folder: Path) -> Files:
 
 def read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text())
+
+
+def lvis_val(folder: Path) -> Path:
+    """Writes the validation file of LVIS with its images, and returns it."""
+    _, val, _ = files(folder).save()
+    for image_id in (10, 11):
+        trees.save_image(folder / "val2017" / f"{image_id:012}.jpg")
+    return val
+
+
+def coco_val(folder: Path) -> Path:
+    """Writes one image of COCO with its objects, and returns the file."""
+    content = files(folder).coco
+    content["images"], content["annotations"] = content["images"][:1], content["annotations"][:1]
+    trees.save_image(folder / "val2017" / "1.jpg")
+    return trees.save_json(folder / "annotations" / "instances_val2017.json", content)

@@ -37,6 +37,7 @@ CONVERTED_TO = (
     "kitti",
     "labelme",
     "labelstudio",
+    "lvis",
     "mapillary",
     "panoptic",
     "png",

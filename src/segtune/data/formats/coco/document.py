@@ -19,6 +19,7 @@ class CocoDocument:
 
     Attributes:
         category_ids: the id of each class in the file.
+        categories: their entries, which may be added to until it is closed.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class CocoDocument:
             image_names: sample id -> file name of its image; `<id>.jpg` by default.
         """
         self.category_ids = numbered(vocabulary, category_ids)
-        self._categories = _category_entries(vocabulary, self.category_ids)
+        self.categories = _category_entries(vocabulary, self.category_ids)
         self._image_ids, self._image_names = image_ids, image_names
         self._lists = JsonLists(path, ("images", "annotations"))
 
@@ -55,15 +56,16 @@ class CocoDocument:
         """How many there are so far."""
         return self._lists.counts["annotations"]
 
-    def add_image(self, sample_id: str, size: tuple[int, int]) -> int | str:
+    def add_image(
+        self, sample_id: str, size: tuple[int, int], about: Mapping[str, Any] | None = None
+    ) -> int | str:
         """Adds an image of (H, W) and returns its id in the file."""
         image_id = image_id_of(sample_id, self._lists.counts["images"], self._image_ids)
         height, width = size
         known = self._image_names
         name = f"{sample_id}.jpg" if known is None else known[sample_id]
-        self._lists.append(
-            "images", {"id": image_id, "file_name": name, "height": height, "width": width}
-        )
+        entry = {"id": image_id, "file_name": name, "height": height, "width": width}
+        self._lists.append("images", entry | dict(about or {}))
         return image_id
 
     def add_annotation(self, entry: Mapping[str, Any]) -> None:
@@ -72,7 +74,7 @@ class CocoDocument:
 
     def close(self) -> Path:
         """Writes the file and returns its path."""
-        return self._lists.close(categories=self._categories)
+        return self._lists.close(categories=self.categories)
 
     def abort(self) -> None:
         """Drops everything; a file that was there before stays."""
