@@ -10,6 +10,7 @@ from segtune.data.protocols import open_for
 from segtune.types import Resolution
 from tests.cli.conftest import Run
 from tests.data import trees
+from tests.data.lvis_ow.sources import coco_val, lvis_val
 
 
 def test_zero_shot_alone(run: Run, labelled: Path, model_folder: str) -> None:
@@ -57,6 +58,7 @@ def test_seen_and_unseen_columns(run: Run, model_folder: str) -> None:
     ("task", "columns"),
     [
         ("instance", ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR@100")),
+        ("federated", ("AP", "AP50", "APs", "AR@300")),
         ("panoptic", ("PQ", "SQ", "RQ", "PQth", "SQth", "RQth", "PQst", "SQst", "RQst")),
         ("promptable", ("1-click IoU", "1-box IoU")),
         ("open-world", ("AR@100", "AR@10", "ARs@100", "AR@100(seen)")),
@@ -169,8 +171,11 @@ def test_joined_names_must_fit_the_model(run: Run, datasets: Path, model_folder:
         (("--task", "promptable"), "has no instance masks, which task promptable needs"),
         (("--task", "open-world"), "has no instance masks, which task open-world needs"),
         (("--task", "promptable", "--prompts", "p"), "leave --prompts out"),
-        (("--min-score", "0.5"), "add --task instance, panoptic, open-world or class-agnostic"),
-        (("--task", "promptable", "--min-score", "0.5"), "add --task instance, panoptic"),
+        (("--min-score", "0.5"), "add --task instance, federated, panoptic, open-world or"),
+        (
+            ("--task", "promptable", "--min-score", "0.5"),
+            "add --task instance, federated, panoptic",
+        ),
         (("--task", "boxes"), "invalid choice"),
     ],
 )
@@ -181,3 +186,24 @@ def test_what_does_not_fit(
     assert outcome.status == 2
     assert expected in outcome.err
     assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("protocol", "task", "columns"),
+    [
+        ("LVIS-OW", "open-world", ("AR@100", "AR@100(known)", "AR@100(unseen)")),
+        ("COCO-to-UVO", "class-agnostic", ("AR@100", "AP")),
+        ("VOC-to-COCO", "class-agnostic", ("AR@10", "AR@100(unseen, others out)")),
+    ],
+)
+def test_a_protocol_brings_its_task(
+    run: Run, tmp_path: Path, seem_folder: str, protocol: str, task: str, columns: tuple[str, ...]
+) -> None:
+    make = {"LVIS-OW": lvis_val, "COCO-to-UVO": trees.uvo, "VOC-to-COCO": coco_val}[protocol]
+    words = ("evaluate", make(tmp_path / "data"), "--protocol", protocol, "--model", seem_folder)
+    outcome = run(*words, "--size", 64, "--templates", "{}")
+    assert (outcome.status, outcome.err) == (0, "")
+    assert f"task {task}, " in outcome.out
+    assert all(column in outcome.out for column in columns)
+    outcome = run(*words, "--size", 64, "--templates", "{}", "--task", "instance")
+    assert "task instance, " in outcome.out

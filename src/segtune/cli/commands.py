@@ -100,8 +100,9 @@ COMMANDS = {
         "list the data layouts and the generated worlds, or build a data set of others",
         datasets,
         (
-            "segtune datasets build lvis-ow --lvis-train lvis_v1_train.json "
-            "--lvis-val lvis_v1_val.json --coco instances_train2017.json --out lvis-ow",
+            "segtune datasets build lvis-ow --lvis-train objects/lvis/lvis_v1_train.json "
+            "--lvis-val objects/lvis/lvis_v1_val.json "
+            "--coco objects/coco/annotations/instances_train2017.json --out lvis-ow",
         ),
     ),
     "vocabularies": Command(
