@@ -21,6 +21,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from segtune.data.formats import open_dataset
+from segtune.data.lvis_ow.building import Sources, build
+from segtune.data.lvis_ow.invariants import check
 from segtune.data.masks.files import read_mask, read_numbers, read_regions
 from segtune.data.masks.shapes import Rle, ShapeError, decode_shape
 from segtune.data.masks.source import MaskSource
@@ -29,6 +31,7 @@ from segtune.storage.images import image_size, read_image
 from segtune.vocabulary.parse import parse_vocabulary
 from segtune.vocabulary.separators import split_words
 from tests.data import trees
+from tests.data.lvis_ow import sources as lvis_ow
 
 EXAMPLES = int(os.environ.get("SEGTUNE_EXAMPLES", "60"))
 tried = settings(
@@ -57,6 +60,8 @@ def folder() -> Path:
     trees.coco_instances(root / "instances")
     trees.coco_panoptic(root / "panoptic")
     trees.coco_captions(root / "captions")
+    trees.uvo(root / "uvo")
+    lvis_ow.lvis_val(root / "lvis")
     return root
 
 
@@ -125,6 +130,47 @@ def _try_json(kind: str, content: Any, *, skip_bad: bool) -> None:
 @given(mutated(original("instances")), st.booleans())
 def test_instances(content: Any, skip_bad: bool) -> None:
     _try_json("instances", content, skip_bad=skip_bad)
+
+
+@tried
+@given(mutated(json.loads(trees.uvo(folder() / "videos").read_text())), st.booleans())
+def test_videos(content: Any, skip_bad: bool) -> None:
+    file = folder() / "uvo" / "VideoDenseSet" / "UVO_video_val_dense.json"
+    file.write_text(json.dumps(content))
+    options = {"skip_bad": "1"} if skip_bad else {}
+    answer_or_line(lambda: read_all(file, layout="uvo", options=options))
+
+
+def few_classes(content: dict) -> dict:
+    """A file of LVIS of which mutations hit the images and objects, too."""
+    return content | {"categories": content["categories"][:3]}
+
+
+@tried
+@given(mutated(few_classes(lvis_ow.files(folder() / "lvis").lvis_val)), st.booleans())
+def test_lists_of_lvis(content: Any, skip_bad: bool) -> None:
+    file = folder() / "lvis" / "lvis_v1_val.json"
+    file.write_text(json.dumps(content))
+    options = {"skip_bad": "1"} if skip_bad else {}
+    answer_or_line(lambda: read_all(file, layout="coco_instances", options=options))
+
+
+@tried
+@given(
+    mutated(few_classes(lvis_ow.files(folder() / "lvis").lvis_train)),
+    mutated(few_classes(lvis_ow.files(folder() / "lvis").coco)),
+)
+def test_sources_of_lvis_ow(train: Any, coco: Any) -> None:
+    sources = lvis_ow.files(folder() / "sources")
+    sources.lvis_train, sources.coco = train, coco
+    paths = sources.save()
+
+    def build_all() -> None:
+        opened = Sources.open(*paths)
+        build(opened, folder() / "out", say=lambda _: None)
+        check(opened, folder() / "out")
+
+    answer_or_line(build_all)
 
 
 @tried

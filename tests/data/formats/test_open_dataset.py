@@ -32,6 +32,7 @@ TREES = {
     "labelstudio": trees.labelstudio,
     "supervisely": trees.supervisely,
     "sa1b": trees.sa1b,
+    "uvo": trees.uvo,
     "yolo": trees.yolo,
     "labelme": trees.labelme,
 }
