@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from segtune.data.formats import open_dataset
 from segtune.data.formats.coco import instances
 from segtune.data.lvis_ow import building
 from segtune.data.lvis_ow.building import (
@@ -135,6 +136,13 @@ def test_files_open_as_data_sets(tmp_path: Path) -> None:
     assert train[1].absent_ids == ()
     assert [item.class_id for item in train[0].instances] == [PERSON - 1, BANNER - 1, PERSON - 1]
     assert train.vocabulary.concepts[0].group == "frequent"
+    spec = f"{out / TRAIN_OW}?images={tmp_path / 'coco'}&groups="
+    tagged = open_dataset(spec + "lvis-ow").vocabulary
+    assert len(tagged.ids_in("known")) == 123
+    with pytest.raises(
+        DataError, match=r"is about 80 classes \(person, ...\), but lvis_v1_train_ow"
+    ):
+        open_dataset(spec + "VOC-to-COCO")
     val = instances.read(
         out / VAL_RESPLIT,
         images=str(tmp_path / "coco"),

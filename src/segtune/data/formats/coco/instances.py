@@ -8,7 +8,7 @@
     any.json                                     images beside it, or ?images=FOLDER
 
 Masks may be polygons, RLE as lists, or compressed RLE; crowd regions keep their flag. Category ids
-need not be contiguous: class ids are their rank. LVIS frequencies are groups of classes; records
+need not be contiguous: class ids are their rank. LVIS frequencies are groups of classes; samples
 have the classes that are absent, and those that are not annotated exhaustively.
 """
 
@@ -49,6 +49,7 @@ from segtune.errors import DataError
 from segtune.storage.images import read_header
 from segtune.storage.json_files import read_json
 from segtune.types import Instance, Sample, Segmentation, Vocabulary
+from segtune.vocabulary.protocols import find_protocol
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +72,7 @@ def read(
     split: str | None = None,
     vocabulary: Vocabulary | None = None,
     images: str | None = None,
+    groups: str | None = None,
     skip_bad: str | None = None,
 ) -> IndexedDataset[CocoRecord]:
     """Returns the images of a JSON file with their instances.
@@ -82,6 +84,7 @@ def read(
         split: "train", "val", ...
         vocabulary: other names for the categories, in the order of their ids.
         images: folder of the images, where it is not found by itself.
+        groups: a protocol, such as LVIS-OW, that says which classes are known, seen and unseen.
         skip_bad: "1" leaves damaged annotations and missing images out.
     """
     files = find_json_files(path, "instances")
@@ -94,8 +97,21 @@ def read(
     names, load, records = read_document(
         content, file, split=split, images=images, skips=skips, left_out=left_out
     )
-    names = named_as(names, vocabulary, layout="coco_instances")
+    names = named_as(_in_groups(names, groups), vocabulary, layout="coco_instances")
     return IndexedDataset(file.stem, split, names, records, load)
+
+
+def _in_groups(names: Vocabulary, protocol: str | None) -> Vocabulary:
+    """Returns the classes with the groups of a protocol, which must be about these."""
+    if protocol is None:
+        return names
+    known = find_protocol(protocol).classes()
+    if known.names != names.names:
+        raise DataError(
+            f"groups={protocol} is about {len(known)} classes ({known.names[0]}, ...), but "
+            f"{names.name} has {len(names)} ({names.names[0]}, ...); choose that of the data"
+        )
+    return known
 
 
 def read_document(
