@@ -94,3 +94,23 @@ def test_some_classes_keep_their_labels_under_new_ids():
             i.class_id for i in before.instances if i.class_id in ids
         ]
     assert part.sample_id(1) == whole.sample_id(1)
+
+
+def test_lists_of_absent_classes_follow_their_classes() -> None:
+    from dataclasses import replace
+
+    from segtune.data.samples import SomeClasses
+    from segtune.data.synthetic import SyntheticDataset
+
+    class Listed(SyntheticDataset):
+        absent: tuple[int, ...] | None = (3, 7)
+
+        def __getitem__(self, index: int) -> Sample:
+            sample = super().__getitem__(index)
+            return replace(sample, absent_ids=self.absent, not_exhaustive_ids=(20, 1))
+
+    whole = Listed("jargon", "val", size=(64, 64), length=1)
+    sample = SomeClasses(whole, [20, 3, 5])[0]
+    assert (sample.absent_ids, sample.not_exhaustive_ids) == ((1,), (0,))
+    whole.absent = None
+    assert SomeClasses(whole, [20, 3])[0].absent_ids is None
