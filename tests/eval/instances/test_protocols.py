@@ -9,9 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from segtune.eval.instances import tables
 from segtune.eval.instances.evaluator import COCO_AREAS, InstanceEvaluator
 from segtune.types import IGNORE, Concept, Instance, Vocabulary
-from tests.eval.instances.test_evaluator import one_image, rectangle, segment
+from tests.eval.instances.test_evaluator import (
+    filled,
+    one_image,
+    random_entries,
+    rectangle,
+    segment,
+)
 from tests.goldens import ROOT
 
 
@@ -36,6 +43,15 @@ def test_predictions_on_other_objects_leave_the_list() -> None:
     assert [scores["take out"][f"AR@{k}"] for k in (1, 2)] == [1, 1]
     assert scores["drop"]["AP"] == pytest.approx(0.5)
     assert scores["take out"]["AP"] == pytest.approx(1)
+
+
+def test_recall_adds_up_over_blocks_of_images(monkeypatch) -> None:
+    truth, results = random_entries(5)
+    evaluator = filled(truth, results, across_classes=True)
+    whole = evaluator.open_world(limits=(1, 10)).recall
+    monkeypatch.setattr(tables, "BLOCK", 3)
+    np.testing.assert_array_equal(evaluator.open_world(limits=(1, 10)).recall, whole)
+    assert np.nanmax(whole) > 0
 
 
 # -- golden vectors -----------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from segtune.eval.instances import tables
 from segtune.eval.instances.matching import IGNORED, REGULAR
 from segtune.eval.instances.overlaps import OverlapPairs
 from segtune.eval.instances.tables import ImageTable, JoinedTable, is_inside
@@ -70,3 +71,11 @@ def test_without_classes_all_are_one() -> None:
     plain = TABLE.without_classes()
     assert not plain.object_classes.any()
     assert plain.pairs_in(plain.object_images).units.tolist() == [0, 0, 1, 1]
+
+
+def test_blocks_have_every_image_once(monkeypatch) -> None:
+    monkeypatch.setattr(tables, "BLOCK", 2)
+    images = {name: image([0.5], [0], [(0, 0, 0.6)]) for name in range(5)}
+    blocks = list(JoinedTable.blocks(images))
+    assert [len(block.is_crowd) for block in blocks] == [2, 2, 1]
+    assert list(JoinedTable.blocks({})) == []

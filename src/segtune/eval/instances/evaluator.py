@@ -207,7 +207,7 @@ class InstanceEvaluator:
         """
         self._need_across_classes("open_world")
         recall = protocols.open_world(
-            JoinedTable.of(self._images),
+            JoinedTable.blocks(self._images),
             self.iou_thresholds,
             num_classes=self.num_classes,
             limits=limits,

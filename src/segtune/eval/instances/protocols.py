@@ -12,7 +12,7 @@ Shape letters: T overlap thresholds, R recalls, K classes, A area ranges, L limi
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -94,7 +94,7 @@ def class_agnostic(
 
 
 def open_world(
-    table: JoinedTable,
+    tables: Iterable[JoinedTable],
     thresholds: np.ndarray,
     *,
     num_classes: int,
@@ -106,20 +106,21 @@ def open_world(
     Crowds and objects without a class are dropped.
 
     Args:
-        table: with the pairs of predictions and objects of different classes.
+        tables: of some images each, with the pairs of predictions and objects of different classes.
         limits: predictions per image, whatever their class.
     """
-    table = table.with_objects(~table.is_crowd & (table.object_classes < num_classes))
-    ranks, kinds = ranks_within(table.pred_images), table.object_kinds(areas)
-    pairs = table.pairs_in(table.object_images * num_classes + table.object_classes)
-    matches = matches_within(table, pairs, ranks, kinds, limits, thresholds)
     shape = (num_classes, len(areas), len(thresholds))
     total, hits = np.zeros((*shape[:2], 1)), np.zeros((len(limits), *shape))
-    np.add.at(total[..., 0], table.object_classes, kinds == REGULAR)
-    for number, limit in enumerate(limits):
-        within = ranks[matches.preds] < limit
-        classes = matches.units[within] % num_classes
-        np.add.at(hits[number], classes, matches.kinds[within] == REGULAR)
+    for table in tables:
+        table = table.with_objects(~table.is_crowd & (table.object_classes < num_classes))
+        ranks, kinds = ranks_within(table.pred_images), table.object_kinds(areas)
+        pairs = table.pairs_in(table.object_images * num_classes + table.object_classes)
+        matches = matches_within(table, pairs, ranks, kinds, limits, thresholds)
+        np.add.at(total[..., 0], table.object_classes, kinds == REGULAR)
+        for number, limit in enumerate(limits):
+            within = ranks[matches.preds] < limit
+            classes = matches.units[within] % num_classes
+            np.add.at(hits[number], classes, matches.kinds[within] == REGULAR)
     with np.errstate(invalid="ignore"):
         return (hits / total).transpose(3, 1, 2, 0)
 

@@ -6,8 +6,9 @@ given. Objects are ordered by class, then as given. Class id K stands for "no cl
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 
@@ -22,6 +23,9 @@ from segtune.eval.instances.matching import (
     ranks_within,
 )
 from segtune.eval.instances.overlaps import OverlapPairs
+
+BLOCK = 1000
+"""Images that are matched at a time, where memory must not grow with their number."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,13 @@ class JoinedTable:
             + np.repeat(first_object, num_pairs),
             pair_ious=_joined([table.pairs.ious for table in tables], np.float64),
         )
+
+    @classmethod
+    def blocks(cls, images: Mapping[int | str, ImageTable]) -> Iterator[JoinedTable]:
+        """Yields the tables of at most `BLOCK` images at a time, for what adds up over images."""
+        entries = iter(images.items())
+        while part := dict(islice(entries, BLOCK)):
+            yield cls.of(part)
 
     def with_objects(self, keep: np.ndarray) -> JoinedTable:
         """Returns the table with only the objects of the (M,) bool mask."""
