@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterable
@@ -18,6 +19,7 @@ from segtune.backbones.hub import load_backbone
 from segtune.backbones.two_stage.model import DENSE_SIZE
 from segtune.backbones.two_stage.proposal_files import load_proposals
 from segtune.cli.loading import file_size, first, layout_options
+from segtune.cli.options.workers import runner_of
 from segtune.cli.tables import percent, print_table
 from segtune.data.captioned import NO_CLASSES, Captioned, captions_by_id
 from segtune.data.checks.left_out import left_out_of, sentences
@@ -25,10 +27,10 @@ from segtune.data.formats import open_dataset, read_vocabulary
 from segtune.data.pairs import Pair, check_format, format_of
 from segtune.data.readable import with_image
 from segtune.data.samples import IndexedDataset
-from segtune.engine.log import MiningLog, is_log
+from segtune.engine.graphs.mine import MineConfig, Mined, finish, mine, work_folder
 from segtune.engine.masks import GROUND_TRUTH, LabelMasks, MaskSource, ProposedMasks
 from segtune.engine.match import Filters
-from segtune.engine.mine import MineConfig, finish, log_path, mine
+from segtune.engine.run import is_work
 from segtune.engine.stage import RegionStage
 from segtune.engine.statistics import MineStatistics, statistics_of
 from segtune.errors import SegtuneError, one_line
@@ -63,6 +65,7 @@ def run(options: Namespace) -> int:
 def _mine(options: Namespace, out: Path) -> int:
     dataset = _open_data(options)
     extractor = _extractor(options, dataset)
+    extractor()  # whatever is wrong with it is said before any work
     regions = replace(OVSEG, style=options.regions)
     cache = None if options.no_cache else options.cache or cache_dir() / "regions"
     build = partial(
@@ -88,14 +91,15 @@ def _mine(options: Namespace, out: Path) -> int:
             "lexicon": options.lexicon,
         },
         format=options.format,
-        workers=options.workers,
+        runner=runner_of(options),
+        max_bad=options.max_bad,
     )
     if mined.resumed:
-        print(f"went on after image {mined.resumed} of an earlier run")
-    statistics = statistics_of(mined.log)
+        print(f"{mined.resumed} images were done by an earlier run")
+    statistics = statistics_of(mined.entries)
     _print(statistics, options, dataset)
-    files = [out, *_write_beside(out, statistics, mined.log, dataset, options)]
-    bad = [entry.problem for entry in mined.log if entry.problem is not None]
+    files = [out, *_write_beside(out, statistics, mined, dataset, options)]
+    bad = [entry.problem for entry in mined.entries if entry.problem is not None]
     finish(mined)
     for file in files:
         print(f"wrote {file} ({file_size(file)})")
@@ -180,8 +184,8 @@ def _is_labelled(sample: Sample) -> bool:
     return bool(sample.instances) or sample.semantic is not None
 
 
-def _extractor(options: Namespace, dataset: Dataset) -> NounExtractor:
-    """Returns the noun backend of `--nouns`, whose lexicon are the classes of the data."""
+def _extractor(options: Namespace, dataset: Dataset) -> Callable[[], NounExtractor]:
+    """Returns what makes the noun backend of `--nouns`, whose lexicon are the data's classes."""
     words = dataset.vocabulary if options.lexicon is None else read_vocabulary(options.lexicon)
     if options.nouns == "lexicon" and words == NO_CLASSES:
         raise SegtuneError(
@@ -194,7 +198,7 @@ def _extractor(options: Namespace, dataset: Dataset) -> NounExtractor:
             "a key on the command line ends up in histories and in the statistics; set "
             "OPENAI_API_KEY instead of --set key"
         )
-    return make_extractor(options.nouns, vocabulary=words, options=settings)
+    return partial(make_extractor, options.nouns, vocabulary=words, options=settings)
 
 
 def _config(options: Namespace) -> MineConfig:
@@ -212,12 +216,16 @@ def _check_out(out: Path, options: Namespace) -> None:
     check_outputs([Output(out, lambda path: True)], force=True)
     statistics, sheet = beside(out)
     is_mined = begins(b'{\n "command": "segtune mine')
-    is_going_on = is_log(log_path(out))
+    work = work_folder(out)
+    is_going_on = is_work(work)
+    if os.path.lexists(work) and not is_going_on:
+        raise SegtuneError(
+            f"{work} is in the way and no unfinished run; move it, or choose another --out"
+        )
     outputs = [
         Output(out, lambda path: is_going_on),
         Output(statistics, is_mined),
         Output(sheet, lambda path: is_mined(statistics) or is_going_on),
-        Output(log_path(out), is_log),
     ]
     inputs = (options.data, options.caption_file, options.masks, options.model, options.lexicon)
     check_outputs(outputs, force=options.force, inputs=inputs)
@@ -257,27 +265,27 @@ def _print(statistics: MineStatistics, options: Namespace, dataset: Dataset) -> 
 def _write_beside(
     out: Path,
     statistics: MineStatistics,
-    log: MiningLog,
+    mined: Mined,
     dataset: Dataset,
     options: Namespace,
 ) -> list[Path]:
     """Writes OUT.stats.json and OUT.png beside the pairs."""
     statistics_path, sheet = beside(out)
     files = [statistics_path]
-    content = {"command": options.command, "settings": log.settings, **statistics.values()}
+    content = {"command": options.command, "settings": mined.settings, **statistics.values()}
     with atomic_write(files[0]) as temporary:
         temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
     if statistics.pairs:
         files.append(sheet)
-        write_image(sheet, draw_pairs(list(_shown(log, statistics.pairs, dataset))))
+        write_image(sheet, draw_pairs(list(_shown(mined, statistics.pairs, dataset))))
     return files
 
 
-def _shown(log: MiningLog, num_pairs: int, dataset: Dataset) -> Iterable[tuple[Pair, np.ndarray]]:
+def _shown(mined: Mined, num_pairs: int, dataset: Dataset) -> Iterable[tuple[Pair, np.ndarray]]:
     """Yields pairs at even distances over the whole run, with their images."""
     wanted = set(np.linspace(0, num_pairs - 1, min(SHOWN_PAIRS, num_pairs)).astype(int).tolist())
     number = 0
-    for entry in log:
+    for entry in mined.entries:
         pixels = None
         for pair in entry.pairs:
             if number in wanted:

@@ -1,24 +1,14 @@
-"""The first half of mining as one step per image, in this process or in several.
-
-Processes are plain `concurrent.futures`; results come in the order of the images, whoever is
-faster.
-"""
+"""The first half of mining as one step per image."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from loky import ProcessPoolExecutor
 
 from segtune.backbones.clip.model import ClipVit
 from segtune.data.pairs import decode_rle
-from segtune.data.readable import is_bad_image, what_is_bad
 from segtune.engine.judge import label_map, owner
 from segtune.engine.masks import MaskSource
 from segtune.engine.regions import (
@@ -30,9 +20,6 @@ from segtune.engine.regions import (
 )
 from segtune.ops.regions.recipes import RegionConfig
 from segtune.types import Dataset
-
-IN_FLIGHT = 4
-"""Images per process that are begun before the first of them is asked for."""
 
 
 @dataclass(frozen=True)
@@ -54,19 +41,6 @@ class LookedAt:
     captions: tuple[str, ...]
     regions: ImageRegions
     owners: tuple[int | None, ...] | None
-
-
-@dataclass(frozen=True)
-class Bad:
-    """One image that cannot be looked at.
-
-    Attributes:
-        index: of the sample.
-        problem: one sentence that names the image.
-    """
-
-    index: int
-    problem: str
 
 
 class RegionStage:
@@ -92,16 +66,12 @@ class RegionStage:
         self.config = for_clip(config, clip)
         self.cache = RegionCache(cache)
 
-    def __call__(self, index: int) -> LookedAt | Bad:
-        """Returns the image at an index of the dataset, or what is bad about it."""
-        try:
-            return self._look(index)
-        except Exception as error:
-            if not is_bad_image(error):
-                raise
-            return Bad(index, what_is_bad(error, self.dataset.sample_id(index)))
+    def __call__(self, index: int) -> LookedAt:
+        """Returns the image at an index of the dataset.
 
-    def _look(self, index: int) -> LookedAt:
+        Raises:
+            ImageError: it cannot be read.
+        """
         sample = self.dataset[index]
         key = region_key(sample, self.source.key(sample), self.clip, self.config)
         regions = self.cache.get(key)
@@ -121,47 +91,3 @@ class RegionStage:
             if labels is None
             else tuple(owner(decode_rle(rle, regions.size), labels) for rle in regions.rles),
         )
-
-
-def look_at(
-    indices: range, build: Callable[[], RegionStage], *, workers: int = 1
-) -> Iterator[LookedAt | Bad]:
-    """Yields the images at the indices, in their order.
-
-    Args:
-        indices: of the dataset.
-        build: makes the stage; called once in every process, so it must be picklable where there
-            is more than one.
-        workers: processes; 1 works in this one.
-    """
-    if workers == 1:
-        stage = build()
-        yield from map(stage, indices)
-        return
-    # torch's threads do not survive a fork; spawned workers would run the caller's script again.
-    with ProcessPoolExecutor(workers, initializer=_start, initargs=(build,)) as executor:
-        waiting: deque[Future[LookedAt | Bad]] = deque()
-        try:
-            for index in indices:
-                waiting.append(executor.submit(_work, index))
-                if len(waiting) >= IN_FLIGHT * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            executor.shutdown(kill_workers=True)
-
-
-_stage: RegionStage | None = None
-"""The stage of a worker process; a process pool has no other place for it."""
-
-
-def _start(build: Callable[[], RegionStage]) -> None:
-    global _stage
-    torch.set_num_threads(1)  # the processes share the cores
-    _stage = build()
-
-
-def _work(index: int) -> LookedAt | Bad:
-    assert _stage is not None
-    return _stage(index)

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from segtune.engine.entries import Entry
 from segtune.engine.judge import Precision, Verdict, precision
-from segtune.engine.log import Entry
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 TOP_NOUNS = 20

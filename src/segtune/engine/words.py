@@ -67,8 +67,9 @@ def image_nouns(
     return images
 
 
-class NounEmbeds:
-    """Text embeddings of nouns, each computed once.
+@torch.inference_mode()
+def embed_noun(clip: ClipVit, templates: TemplateSet, text: str) -> np.ndarray | None:
+    """Returns (k,) float16, unit length, of a noun; None where CLIP cannot read it whole.
 
     A noun is encoded alone, whatever nouns come with it, and rounded to float16 as regions are, so
     that its embedding does not depend on where a run was interrupted.
@@ -76,36 +77,15 @@ class NounEmbeds:
     Args:
         clip: encodes the sentences.
         templates: sentences around a noun; unit vectors are averaged and normalised again.
+        text: the noun.
     """
-
-    def __init__(self, clip: ClipVit, templates: TemplateSet) -> None:
-        self.clip, self.templates = clip, templates
-        self._known: dict[str, np.ndarray] = {}
-        self._too_long: set[str] = set()
-
-    def fits(self, text: str) -> bool:
-        """Whether CLIP can read a noun in all sentences; says so once where it cannot."""
-        if text in self._known or text in self._too_long:
-            return text in self._known
-        try:
-            self._known[text] = self._encode(text)
-        except WeightsError:
-            raise
-        except SegtuneError:  # the sentence does not fit into the context of the text tower
-            logger.info("%r is longer than %s reads and is left out", text, self.clip.name)
-            self._too_long.add(text)
-        return text in self._known
-
-    def __call__(self, texts: Sequence[str]) -> np.ndarray:
-        """Returns (N, k) float16, unit length, of nouns that fit."""
-        for text in texts:
-            if text not in self._known:
-                self._known[text] = self._encode(text)
-        rows = [self._known[text] for text in texts]
-        return np.stack(rows) if rows else np.zeros((0, self.clip.joint_width), np.float16)
-
-    @torch.inference_mode()
-    def _encode(self, text: str) -> np.ndarray:
-        tokens = self.clip.tokenize(self.templates.fill(text))
-        sentences = functional.normalize(self.clip.encode_text(tokens).float(), dim=-1)
-        return functional.normalize(sentences.mean(0), dim=-1).half().cpu().numpy()
+    try:
+        tokens = clip.tokenize(templates.fill(text))
+    except WeightsError:
+        raise
+    except SegtuneError:  # the sentence does not fit into the context of the text tower
+        logger.info("%r is longer than %s reads and is left out", text, clip.name)
+        return None
+    sentences = functional.normalize(clip.encode_text(tokens).float(), dim=-1)
+    vector: np.ndarray = functional.normalize(sentences.mean(0), dim=-1).half().cpu().numpy()
+    return vector

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from segtune.cli.options.groups import data_options, force_option, model_options, set_option
 from segtune.cli.options.values import count_or_all, positive_int, share
+from segtune.cli.options.workers import max_bad_option, worker_options
 
 
 def mine(parser: ArgumentParser) -> None:
@@ -94,9 +95,8 @@ def mine(parser: ArgumentParser) -> None:
         "--per-noun", type=positive_int, metavar="N", help="keep the first N pairs of a noun"
     )
     parser.add_argument("--limit", type=positive_int, metavar="N", help="the first N images only")
-    parser.add_argument(
-        "--workers", type=positive_int, default=1, metavar="N", help="processes; default: 1"
-    )
+    worker_options(parser)
+    max_bad_option(parser)
     parser.add_argument(
         "--cache",
         type=Path,

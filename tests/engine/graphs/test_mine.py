@@ -2,30 +2,53 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
+from pyarrow import parquet
 
 from segtune.data.pairs import read_pairs
+from segtune.engine.graphs.mine import MineConfig, finish, mine, work_folder
 from segtune.engine.judge import verdict
 from segtune.engine.masks import ProposedMasks
 from segtune.engine.match import Filters
-from segtune.engine.mine import MineConfig, finish, log_path, mine
 from segtune.engine.regions import RegionCache
-from segtune.engine.stage import look_at
+from segtune.engine.runners.local import LocalRunner
+from segtune.engine.source import divided
 from segtune.engine.statistics import statistics_of
-from segtune.errors import SegtuneError
 from segtune.vocabulary.nouns.lexicon import Lexicon
+from segtune.vocabulary.templates import read_templates
 from tests.engine.worlds import CAPTIONS, VOCABULARY, GridProposals, dataset, stage
 
 LEXICON = Lexicon(VOCABULARY)
 ALL = MineConfig(captions=None)
 
 
-def run(out, config=ALL, build=stage, **options):
-    return mine(dataset(), build, LEXICON, out=out, config=config, progress=False, **options)
+@pytest.fixture(autouse=True)
+def shards_of_two(monkeypatch):
+    monkeypatch.setattr(divided, "__defaults__", (2,))
+
+
+def lexicon():
+    return LEXICON
+
+
+def run(out, config=ALL, build=stage, extractor=lexicon, **options):
+    return mine(dataset(), build, extractor, out=out, config=config, progress=False, **options)
+
+
+def parts(out):
+    """Name and content of the files of all shards, but for how long they took."""
+    found = {}
+    for path in sorted(work_folder(out).rglob("*.parquet")):
+        table = parquet.read_table(path)
+        key = (table.schema.metadata or {})[b"segtune.key"]
+        found[str(path.relative_to(work_folder(out)))] = (key, table.to_pylist())
+    return found
 
 
 def test_pairs_are_the_arg_max_of_every_noun(tmp_path):
@@ -44,7 +67,7 @@ def test_pairs_are_the_arg_max_of_every_noun(tmp_path):
         assert pair.rle == regions.rles[int(scores.argmax())]
         assert pair.score == pytest.approx(float(scores.max()), abs=2e-3)
         assert pair.mask().sum() == regions.areas_px[int(scores.argmax())]
-    entries = list(mined.log)
+    entries = list(mined.entries)
     assert [entry.index for entry in entries] == list(range(len(CAPTIONS)))
     for entry in entries:
         semantic = dataset()[entry.index].semantic
@@ -53,27 +76,48 @@ def test_pairs_are_the_arg_max_of_every_noun(tmp_path):
             assert given == verdict(pair.noun, concept)
 
 
-@pytest.mark.parametrize("done", range(len(CAPTIONS) + 1))
+class Seen:
+    """Builds stages that note what they look at."""
+
+    def __init__(self):
+        self.indices = []
+
+    def __call__(self):
+        look = stage()
+        call = look.__class__.__call__
+        look.__class__ = type("Noted", (look.__class__,), {})
+        look.__class__.__call__ = lambda own, i: (self.indices.append(i), call(own, i))[1]
+        return look
+
+
+@pytest.mark.parametrize("done", range(4))
 def test_an_interrupted_run_goes_on_to_the_same_file(tmp_path, done):
     out, other = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
     run(out)
-    lines = log_path(out).read_bytes().splitlines(keepends=True)
-    log_path(other).write_bytes(b"".join(lines[: 1 + done]) + b'{"index": 9, "pai')
-    seen = []
-
-    def build():
-        look = stage()
-        call = look.__class__.__call__
-        look.__class__ = type("Seen", (look.__class__,), {})
-        look.__class__.__call__ = lambda self, i: (seen.append(i), call(self, i))[1]
-        return look
-
-    mined = run(other, build=build)
-    assert (mined.resumed, seen) == (done, list(range(done, len(CAPTIONS))))
+    shutil.copytree(work_folder(out), work_folder(other))
+    for name in ("regions", "match"):
+        for number in range(done, 3):
+            (work_folder(other) / name / f"{number:05d}.parquet").unlink()
+    seen = Seen()
+    mined = run(other, build=seen)
+    assert (mined.resumed, seen.indices) == (min(2 * done, 5), list(range(2 * done, 5)))
     assert other.read_bytes() == out.read_bytes()
-    assert log_path(other).read_bytes() == log_path(out).read_bytes()
+    assert parts(other) == parts(out)
     finish(mined)
-    assert not log_path(other).exists()
+    assert not work_folder(other).exists()
+
+
+def test_a_half_written_or_foreign_shard_is_made_again(tmp_path):
+    out = tmp_path / "a.jsonl"
+    run(out)
+    whole, known = out.read_bytes(), parts(out)
+    folder = work_folder(out) / "regions"
+    (folder / "00000.parquet").write_bytes((folder / "00000.parquet").read_bytes()[:-40])
+    (folder / "00001.parquet").write_bytes((folder / "00002.parquet").read_bytes())
+    seen = Seen()
+    run(out, build=seen)
+    assert seen.indices == [0, 1, 2, 3]
+    assert (out.read_bytes(), parts(out)) == (whole, known)
 
 
 def test_an_error_in_the_middle_loses_nothing(tmp_path):
@@ -84,22 +128,36 @@ def test_an_error_in_the_middle_loses_nothing(tmp_path):
         calls = 0
 
         def __call__(self, captions):
-            raise KeyboardInterrupt
+            self.calls += 1
+            if self.calls == 2:
+                raise KeyboardInterrupt
+            return LEXICON(captions)
 
     with pytest.raises(KeyboardInterrupt):
-        mine(dataset(), stage, Breaks(), out=out, config=ALL, progress=False)
+        run(out, extractor=Breaks)
     assert not out.exists()
+    assert len(parts(out)) == 1
     run(out)
     assert out.read_bytes() == whole.read_bytes()
 
 
-def test_other_settings_do_not_go_on(tmp_path):
+def test_other_settings_rerun_what_depends_on_them_and_nothing_else(tmp_path):
+    def made(**options):
+        path = work_folder(out) / "manifest.jsonl"
+        before = len(path.read_text().splitlines()) if path.exists() else 0
+        run(out, **options)
+        lines = [json.loads(line) for line in path.read_text().splitlines()[before:]]
+        return sorted({line["stage"] for line in lines})
+
     out = tmp_path / "a.jsonl"
-    run(out)
-    with pytest.raises(SegtuneError, match=r"other settings \(captions, filters\)"):
-        run(out, config=MineConfig(filters=Filters(top=1)))
-    with pytest.raises(SegtuneError, match=r"other settings \(nouns\)"):
-        run(out, describe={"nouns": "rules"})
+    assert made() == ["match", "nouns", "phrases", "regions"]
+    assert made() == []
+    assert made(config=replace(ALL, filters=Filters(top=1))) == ["match"]
+    assert made(config=replace(ALL, filters=Filters(per_noun=1))) == ["match"]
+    assert made() == []
+    assert made(describe={"nouns": "other"}) == ["match", "nouns", "phrases"]
+    changed = replace(ALL, templates=read_templates("vild_14"))
+    assert made(config=changed, describe={"nouns": "other"}) == ["match", "phrases"]
 
 
 def test_filters_count_over_images(tmp_path):
@@ -114,25 +172,13 @@ def test_filters_count_over_images(tmp_path):
     assert texts(min_area=1.0) == []
 
 
-def test_the_cap_of_a_noun_survives_an_interruption(tmp_path):
-    capped = replace(ALL, filters=Filters(per_noun=1))
-    out, other = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
-    run(out, config=capped)
-    lines = log_path(out).read_bytes().splitlines(keepends=True)
-    log_path(other).write_bytes(b"".join(lines[:2]))
-    run(other, config=capped)
-    assert other.read_bytes() == out.read_bytes()
-
-
 @pytest.mark.slow
-def test_two_processes_give_the_order_and_the_file_of_one(tmp_path):
+def test_two_processes_give_the_files_of_one(tmp_path):
     one, two = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
     run(one)
-    run(two, workers=2)
-    assert [(p.id, p.text, p.rle) for p in read_pairs(one)] == [
-        (p.id, p.text, p.rle) for p in read_pairs(two)
-    ]
+    run(two, runner=LocalRunner(2))
     assert one.read_bytes() == two.read_bytes()
+    assert parts(one) == parts(two)
 
 
 def test_regions_on_disk_are_not_embedded_again(tmp_path, monkeypatch):
@@ -154,28 +200,23 @@ def test_proposals_instead_of_labels(tmp_path):
     model = GridProposals()
     build = partial(stage, ProposedMasks(model, short_side=32))
     mined = run(tmp_path / "a.jsonl", build=build)
-    pairs = [pair for entry in mined.log for pair in entry.pairs]
+    pairs = [pair for entry in mined.entries for pair in entry.pairs]
     assert {pair.source for pair in pairs} == {"grid"}
-    assert all(entry.regions == 4 for entry in mined.log)  # the fifth is empty
+    assert all(entry.regions == 4 for entry in mined.entries)  # the fifth is empty
     assert model.calls == len(CAPTIONS)
-
-
-def test_look_at_keeps_the_order():
-    assert [image.index for image in look_at(range(1, 5), stage)] == [1, 2, 3, 4]
-    assert list(look_at(range(0), stage, workers=2)) == []
 
 
 def test_statistics_by_hand(tmp_path):
     mined = run(tmp_path / "a.jsonl")
-    found = statistics_of(mined.log)
+    found = statistics_of(mined.entries)
     assert (found.images, found.images_with_pairs, found.nouns, found.pairs) == (5, 3, 7, 7)
     assert found.regions == 4 * 3 + 2
     assert found.top_nouns == (("blue", 3), ("green", 2), ("red", 2))
     assert found.unique_nouns == 3
     assert found.pairs_per_image == 7 / 5
-    scores = [pair.score for entry in mined.log for pair in entry.pairs]
+    scores = [pair.score for entry in mined.entries for pair in entry.pairs]
     assert found.scores["0.5"] == pytest.approx(float(np.median(scores)), abs=1e-4)
-    right = sum(v == "right" for entry in mined.log for v in entry.verdicts)
+    right = sum(v == "right" for entry in mined.entries for v in entry.verdicts)
     assert found.precision.exact == right / 7
     empty = statistics_of([])
     assert (empty.pairs_per_image, empty.scores, empty.precision) == (0.0, {}, None)
