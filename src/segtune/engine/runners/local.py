@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 IN_FLIGHT = 4
 """Items per process that are begun before the first of them is asked for."""
-MOST_DEATHS = 5
+MOST_DEATHS = 2
 """Times that processes may die while the same item is the first that is not done."""
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
+import socket
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,10 @@ import numpy as np
 from segtune.engine.runners.base import Step
 from segtune.errors import SegtuneError
 
-PLACE, ITEM, RESULTS = "place", "item", "results"
+PLACE, CARRIED = "place", "carried"
+ANSWER_SECONDS = 5
+LOOPBACK = "127.0.0.1"
+"""Where Ray listens when it is started here, so that no other machine reaches it."""
 
 
 class RayRunner:
@@ -47,17 +51,14 @@ class RayRunner:
                 ray.shutdown()
 
     def _mapped(self, ray: Any, items: Sequence[Any], steps: Sequence[Step]) -> Iterator[list[Any]]:
-        rows = [
-            {PLACE: place, ITEM: pickle.dumps(item), RESULTS: pickle.dumps([])}
-            for place, item in enumerate(items)
-        ]
+        rows = [{PLACE: place, CARRIED: _Carried(item)} for place, item in enumerate(items)]
         data = ray.data.from_items(rows, override_num_blocks=len(rows))
         for step in steps:
             data = data.map_batches(
                 _Actor,
                 fn_constructor_args=(step,),
                 batch_size=1,
-                concurrency=self.actors,
+                compute=ray.data.ActorPoolStrategy(size=self.actors),
                 num_gpus=self.gpus if step.resource == "model" else 0,
                 num_cpus=1,
             )
@@ -65,7 +66,7 @@ class RayRunner:
         early: dict[int, list[Any]] = {}
         following = 0
         for row in data.iter_rows():
-            early[int(row[PLACE])] = pickle.loads(row[RESULTS])  # of our own actors
+            early[int(row[PLACE])] = row[CARRIED].results
             while following in early:
                 yield early.pop(following)
                 following += 1
@@ -82,9 +83,19 @@ class _Actor:
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
         """Returns a batch of one row with one result more."""
-        item, results = batch[ITEM][0], pickle.loads(batch[RESULTS][0])
-        results.append(self.worker(pickle.loads(item)))
-        return {PLACE: batch[PLACE], ITEM: [item], RESULTS: [pickle.dumps(results)]}
+        carried = batch[CARRIED][0]
+        result = self.worker(carried.item)
+        column = np.empty(1, object)
+        column[0] = _Carried(carried.item, [*carried.results, result])
+        return {PLACE: batch[PLACE], CARRIED: column}
+
+
+@dataclass
+class _Carried:
+    """An item and what steps made of it so far; an object, which no column takes apart."""
+
+    item: Any
+    results: list[Any] = field(default_factory=list)
 
 
 def _ray() -> Any:
@@ -101,7 +112,8 @@ def _ray() -> Any:
         import ray.data
     except ImportError:
         raise SegtuneError("Ray is not installed; pip install 'segtune[ray]'") from None
-    logging.getLogger("ray").setLevel(logging.WARNING)
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     return ray
 
 
@@ -115,6 +127,7 @@ def _start(ray: Any, address: str | None, *, cpus: int) -> bool:
         return False
     quiet = {"log_to_driver": False, "logging_level": logging.WARNING}
     if address is not None:
+        _check_answers(address)
         try:
             ray.init(address=address, **quiet)
         except (ConnectionError, RuntimeError, ValueError) as error:
@@ -122,7 +135,30 @@ def _start(ray: Any, address: str | None, *, cpus: int) -> bool:
             raise SegtuneError(f"cannot join Ray at {address}: {why}") from None
         return False
     # every step has actors of its own, most of which wait: they need not have a core each
-    ray.init(num_cpus=max(cpus, os.cpu_count() or 1), include_dashboard=False, **quiet)
+    ray.init(
+        num_cpus=max(cpus, os.cpu_count() or 1),
+        include_dashboard=False,
+        _node_ip_address=LOOPBACK,
+        **quiet,
+    )
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     return True
+
+
+def _check_answers(address: str) -> None:
+    """Raises where nobody listens at HOST:PORT, which Ray itself finds out after minutes.
+
+    Raises:
+        SegtuneError: nobody does.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise SegtuneError(
+            f"nothing answers at {address} ({error}); start Ray there with `ray start --head`, or "
+            "give --ray-address local"
+        ) from None
