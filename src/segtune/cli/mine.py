@@ -27,7 +27,8 @@ from segtune.data.formats import open_dataset, read_vocabulary
 from segtune.data.pairs import Pair, check_format, format_of
 from segtune.data.readable import with_image
 from segtune.data.samples import IndexedDataset
-from segtune.engine.graphs.mine import MineConfig, Mined, finish, mine, work_folder
+from segtune.engine.entries import Mined, finish, work_folder
+from segtune.engine.graphs.mine import MineConfig, mine
 from segtune.engine.masks import GROUND_TRUTH, LabelMasks, MaskSource, ProposedMasks
 from segtune.engine.match import Filters
 from segtune.engine.run import is_work

@@ -12,7 +12,8 @@ import pytest
 from pyarrow import parquet
 
 from segtune.data.pairs import read_pairs
-from segtune.engine.graphs.mine import MineConfig, finish, mine, work_folder
+from segtune.engine.entries import finish, work_folder
+from segtune.engine.graphs.mine import MineConfig, mine
 from segtune.engine.judge import verdict
 from segtune.engine.masks import ProposedMasks
 from segtune.engine.match import Filters

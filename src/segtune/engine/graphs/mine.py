@@ -9,9 +9,7 @@ The code of the paper was not released. What is known is the scheme, the arg-max
 
 from __future__ import annotations
 
-import shutil
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -19,18 +17,18 @@ from typing import Any
 
 import numpy as np
 
-from segtune.data.pairs import Pair, PairFormat, check_format, format_of, write_pairs
-from segtune.engine.entries import Entry
+from segtune.data.pairs import PairFormat, check_format, format_of, write_pairs
+from segtune.engine.entries import Entries, Mined, work_folder
 from segtune.engine.graph import Graph, Kind, Row, Stage
+from segtune.engine.graphs.nouns import NounStage, texts_of
 from segtune.engine.graphs.phrases import Embedder, PhraseEmbeds, phrase_table
-from segtune.engine.judge import verdict
 from segtune.engine.match import Filters, match_nouns
 from segtune.engine.regions import weights_key
-from segtune.engine.run import MAX_BAD, Ran, run_graph
+from segtune.engine.run import MAX_BAD, run_graph
 from segtune.engine.runners.base import Runner
 from segtune.engine.source import SOURCE_COLUMNS, dataset_rows, divided
 from segtune.engine.stage import RegionStage
-from segtune.engine.words import ImageNoun, Wording, embed_noun, image_nouns
+from segtune.engine.words import Wording, embed_noun
 from segtune.engine.work import ByRow
 from segtune.types import Dataset, TemplateSet
 from segtune.vocabulary.nouns.base import NounExtractor
@@ -57,25 +55,6 @@ class MineConfig:
     wording: Wording = "lemma"
     templates: TemplateSet = field(default_factory=lambda: read_templates("single"))
     filters: Filters = field(default_factory=Filters)
-
-
-@dataclass(frozen=True)
-class Mined:
-    """A finished run.
-
-    Attributes:
-        path: the file of pairs.
-        ran: where the columns of its stages are; `finish` removes them.
-        entries: what came of each image, read from disk whenever they are asked for.
-        resumed: images that an earlier run had done.
-        settings: all that the pairs depend on.
-    """
-
-    path: Path
-    ran: Ran
-    entries: Entries
-    resumed: int
-    settings: Mapping[str, Any]
 
 
 def mine(
@@ -120,20 +99,12 @@ def mine(
     folder = work_folder(out)
     shards = divided(dataset_rows(dataset))
     ran = run_graph(graph, shards, folder, runner=runner, max_bad=max_bad, progress=progress)
-    entries = Entries(ran, graph, look, config)
+    entries = Entries(
+        ran, graph, dataset, source=look.source.name, per_noun=config.filters.per_noun
+    )
     write_pairs(out, (pair for entry in entries for pair in entry.pairs), format=format)
     settings = {step.name: step.settings for step in graph.steps}
     return Mined(out, ran, entries, ran.rows_there, {"data": dataset.name, **settings})
-
-
-def work_folder(out: Path) -> Path:
-    """Returns where the shards of an unfinished run are."""
-    return out.with_name(f"{out.name}.part")
-
-
-def finish(mined: Mined) -> None:
-    """Removes the shards of a run whose files are all written."""
-    shutil.rmtree(mined.ran.store.folder, ignore_errors=True)
 
 
 def mine_graph(
@@ -168,13 +139,19 @@ def mine_graph(
                 "nouns",
                 ("captions",),
                 {"nouns": "json"},
-                partial(NounStage, extractor, config),
+                partial(
+                    NounStage,
+                    extractor,
+                    use=config.captions,
+                    drop_generic=config.drop_generic,
+                    wording=config.wording,
+                ),
                 {**words, **(describe or {})},
             ),
             phrase_table(
                 "nouns",
                 partial(_embedder, build, config.templates),
-                of=_texts,
+                of=texts_of,
                 settings=texts,
             ),
             Stage(
@@ -207,29 +184,6 @@ REGION_COLUMNS: Mapping[str, Kind] = {
     "owners": "json",
 }
 """What is kept of the regions of an image: areas as int64, embeddings as float16."""
-
-
-class NounStage:
-    """Finds the nouns of captions, of many images in one call."""
-
-    def __init__(self, extractor: Callable[[], NounExtractor], config: MineConfig) -> None:
-        self.extractor, self.config = extractor(), config
-
-    def __call__(self, rows: Sequence[Row]) -> list[Row]:
-        """Returns the nouns of each image: text, lemma and caption."""
-        config = self.config
-        found = image_nouns(
-            [row["captions"] for row in rows],
-            self.extractor,
-            use=config.captions,
-            drop_generic=config.drop_generic,
-            wording=config.wording,
-        )
-        return [{"nouns": [[n.text, n.lemma, n.caption] for n in nouns]} for nouns in found]
-
-
-def _texts(nouns: Sequence[Sequence[Any]]) -> list[str]:
-    return [text for text, _, _ in nouns]
 
 
 def _embedder(build: Callable[[], RegionStage], templates: TemplateSet) -> Embedder:
@@ -278,58 +232,3 @@ class MatchStage:
         )
         pairs = [[nouns[m.noun], m.region, round(m.score, SCORE_DIGITS)] for m in matches]
         return {"pairs": pairs, "known": len(nouns)}
-
-
-class Entries:
-    """What came of each image, read from the shards in their order.
-
-    Args:
-        ran: of a run of `mine_graph`.
-        graph: of the run.
-        look: the stage whose data and masks they are.
-        config: for the pairs of one noun that stay.
-    """
-
-    def __init__(self, ran: Ran, graph: Graph, look: RegionStage, config: MineConfig) -> None:
-        self.ran, self.graph, self.look, self.config = ran, graph, look, config
-
-    def __iter__(self) -> Iterator[Entry]:
-        taken: Counter[str] = Counter()
-        names = ("nouns", "image", "size", "rles", "boxes", "owners", "pairs", "known")
-        good = self.ran.columns(self.graph, names)
-        for index, row, reason in self.ran.in_order(good):
-            if row is None:
-                yield Entry(index, 0, 0, (), None, reason)
-            else:
-                yield self._entry(index, row, taken)
-
-    def _entry(self, index: int, row: Row, taken: Counter[str]) -> Entry:
-        """Returns the pairs of an image; `taken` counts those of each noun and is updated."""
-        limit = self.config.filters.per_noun
-        concepts = self.look.dataset.vocabulary.concepts
-        pairs, verdicts = [], []
-        for number, region, score in row["pairs"]:
-            noun = ImageNoun(*row["nouns"][number])
-            if limit is not None and taken[noun.lemma] >= limit:
-                continue
-            taken[noun.lemma] += 1
-            x1, y1, x2, y2 = row["boxes"][region]
-            height, width = row["size"]
-            pairs.append(
-                Pair(
-                    image=row["image"],
-                    id=self.look.dataset.sample_id(index),
-                    size=(height, width),
-                    rle=row["rles"][region],
-                    box_px=(x1, y1, x2, y2),
-                    text=noun.text,
-                    noun=noun.lemma,
-                    caption=noun.caption,
-                    score=score,
-                    source=self.look.source.name,
-                )
-            )
-            owner = None if row["owners"] is None else row["owners"][region]
-            verdicts.append(None if owner is None else verdict(noun.lemma, concepts[owner]))
-        known = None if row["owners"] is None else tuple(verdicts)
-        return Entry(index, len(row["rles"]), row["known"], tuple(pairs), known)
