@@ -6,6 +6,7 @@ from argparse import ArgumentParser
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from segtune.cli.options.align import align
 from segtune.cli.options.commands import (
     check,
     convert,
@@ -87,6 +88,15 @@ COMMANDS = {
             "--caption-file COCO/annotations/captions_train2017.json "
             "--model clip-vit-large-patch14 --out coco.jsonl",
             "segtune mine captions.jsonl --masks M --nouns spacy --workers 4 --out pairs.parquet",
+        ),
+    ),
+    "align": Command(
+        "pair the masks of a Uni-OVSeg with what captions say",
+        align,
+        (
+            "segtune align captions.jsonl --model uniovseg --out pairs.parquet",
+            "segtune align captions.jsonl --model uniovseg --ray-address local --workers 2 "
+            "--out pairs.jsonl",
         ),
     ),
     "demo": Command("the whole story offline in about a minute, with a report", demo),

@@ -19,8 +19,7 @@ from typing import Any
 import numpy as np
 
 from segtune.backbones.hub import DEFAULT_MODEL
-from segtune.cli.loading import file_size, first
-from segtune.cli.scoring import (
+from segtune.cli.jobs.scoring import (
     base_dataset,
     base_retention,
     print_retention,
@@ -28,6 +27,7 @@ from segtune.cli.scoring import (
     retention_values,
     summary_values,
 )
+from segtune.cli.loading import file_size, first
 from segtune.cli.tables import percent, print_table
 from segtune.data.formats import open_dataset
 from segtune.eval.reports.html import write_html

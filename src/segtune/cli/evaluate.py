@@ -7,6 +7,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import get_args
 
+from segtune.cli.jobs.scoring import base_dataset, base_retention, print_retention, print_scores
 from segtune.cli.loading import (
     first,
     layout_options,
@@ -18,7 +19,6 @@ from segtune.cli.loading import (
     print_survey,
     resolution_of,
 )
-from segtune.cli.scoring import base_dataset, base_retention, print_retention, print_scores
 from segtune.data.formats import read_vocabulary
 from segtune.data.protocols import layout_for, open_for, with_protocol
 from segtune.errors import SegtuneError, one_line

@@ -10,9 +10,9 @@ from typing import Any
 
 from segtune.backbones import MODELS
 from segtune.backbones.cards import CARDS
+from segtune.cli.jobs.scoring import base_dataset, base_retention, print_retention, retention_values
 from segtune.cli.loading import file_size, open_labelled, open_model, print_survey
 from segtune.cli.options.commands import RETENTION_IMAGES
-from segtune.cli.scoring import base_dataset, base_retention, print_retention, retention_values
 from segtune.errors import SegtuneError
 from segtune.fewshot.config import FitConfig, default_config
 from segtune.fewshot.fit import files_of_fit, fit

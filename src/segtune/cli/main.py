@@ -25,8 +25,9 @@ from segtune.errors import SegtuneError, one_line
 from segtune.storage.memory import OUT_OF_MEMORY, is_out_of_memory
 
 WHEN_INTERRUPTED = {
+    "align": "type the same command again to go on with the shards that are not there",
     "fit": "type the same command again to go on from its last checkpoint",
-    "mine": "type the same command again to go on with the next image",
+    "mine": "type the same command again to go on with the shards that are not there",
     "train": "type the same command with --resume to go on from its last checkpoint",
 }
 """What to do after Ctrl-C; other commands are started again."""

@@ -11,7 +11,7 @@ disk in the format of `segtune mine`; embeddings are float16 here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,8 @@ class AlignConfig:
     """How masks and entities are brought together; the defaults are those of stage 2.
 
     Attributes:
-        sizes: canvases at which regions are compared with entities; their costs are averaged.
+        sizes: canvases at which regions are compared with entities, whose costs are averaged;
+            None takes that of the model and 7/8 of it, which are the published ones.
         cost: of a mask and an entity; see `segtune.systems.uniovseg.alignment`.
         confidence: which pairs are believed.
         max_masks: of an image, best first.
@@ -64,7 +65,7 @@ class AlignConfig:
         templates: sentences around an entity.
     """
 
-    sizes: tuple[int, ...] = (896, 1024)
+    sizes: tuple[int, ...] | None = None
     cost: CostKind = "softmax"
     confidence: Confidence = field(default_factory=Confidence)
     max_masks: int = 100
@@ -73,7 +74,7 @@ class AlignConfig:
     templates: TemplateSet = field(default_factory=lambda: read_templates("vild_14"))
 
     def __post_init__(self) -> None:
-        if not self.sizes or min(self.sizes) < 1:
+        if self.sizes is not None and (not self.sizes or min(self.sizes) < 1):
             raise SegtuneError(f"sizes={list(self.sizes)}; expected at least one size in pixels")
         if min(self.max_masks, self.max_entities) < 1 or not 0 <= self.min_area < 1:
             raise SegtuneError("max_masks and max_entities start at 1, min_area is a share 0..1")
@@ -100,6 +101,8 @@ def align(
     format = format or format_of(out)
     check_format(format)
     system = build()
+    if config.sizes is None:
+        config = replace(config, sizes=published_sizes(system.backbone))
     graph = align_graph(system, dataset, build, extractor, config=config, describe=describe)
     shards = divided(dataset_rows(dataset))
     ran = run_graph(
@@ -109,6 +112,12 @@ def align(
     write_pairs(out, (pair for entry in entries for pair in entry.pairs), format=format)
     settings = {step.name: step.settings for step in graph.steps}
     return Mined(out, ran, entries, ran.rows_there, {"data": dataset.name, **settings})
+
+
+def published_sizes(model: UniOvseg) -> tuple[int, int]:
+    """Returns 896 and 1024 for the canvas of 1024 of the authors, and the like for others."""
+    smaller = max(round(7 / 8 * model.dense_size / model.stride), 1) * model.stride
+    return smaller, model.dense_size
 
 
 def align_graph(
@@ -234,7 +243,7 @@ class RegionFunction:
         ]
         kept = [place for place, mask in enumerate(full) if mask.any()]
         picks, full = picks[kept], [full[place] for place in kept]
-        embeds = [self._seen_at(size, pixels, masks[picks]) for size in config.sizes]
+        embeds = [self._seen_at(size, pixels, masks[picks]) for size in config.sizes or ()]
         labels = label_map(sample)
         image = sample.id if isinstance(sample.image, np.ndarray) else sample.image.as_posix()
         return {
@@ -272,7 +281,7 @@ class MatchStage:
 
     def _one(self, row: Row) -> Row:
         nouns = [i for i, (text, _, _) in enumerate(row["nouns"]) if text in self.embeds]
-        count, sizes = len(row["rles"]), len(self.config.sizes)
+        count, sizes = len(row["rles"]), len(self.config.sizes or ())
         if not (count and nouns):
             return {"pairs": [], "known": len(nouns)}
         regions = torch.from_numpy(np.frombuffer(row["embeds"], np.float16).copy())
