@@ -18,11 +18,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from segtune.engine.mine import MineConfig, mine
+
 from segtune.cli.mine import build_stage
 from segtune.cli.tables import percent, print_table
 from segtune.data.formats import open_dataset
 from segtune.data.samples import Subset
-from segtune.engine.mine import MineConfig, mine
 from segtune.engine.statistics import MineStatistics, statistics_of
 from segtune.errors import SegtuneError
 from segtune.ops.regions.recipes import OVSEG

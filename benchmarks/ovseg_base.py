@@ -30,6 +30,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from common import machine, print_table
+from segtune.engine.mine import MineConfig, finish, mine
 
 from segtune.backbones.clip.model import ClipVit
 from segtune.backbones.hub import load_backbone
@@ -40,7 +41,6 @@ from segtune.data.formats import open_dataset
 from segtune.data.pairs import write_pairs
 from segtune.data.regions import named_regions
 from segtune.engine.masks import LabelMasks, ProposedMasks
-from segtune.engine.mine import MineConfig, finish, mine
 from segtune.engine.stage import RegionStage
 from segtune.eval.mask_names import score_mask_names
 from segtune.eval.run import evaluate

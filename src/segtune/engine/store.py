@@ -147,6 +147,11 @@ class ShardStore:
         return path.stat().st_size
 
 
+def check_store() -> None:
+    """Raises SegtuneError where shards cannot be kept, before any work is done."""
+    _parquet()
+
+
 def _stored(value: Any, kind: Kind) -> Any:
     return json.dumps(value, ensure_ascii=False) if kind == "json" else value
 

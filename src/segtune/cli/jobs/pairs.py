@@ -23,6 +23,7 @@ from segtune.data.samples import IndexedDataset
 from segtune.engine.entries import Mined, finish, work_folder
 from segtune.engine.run import is_work
 from segtune.engine.statistics import MineStatistics, statistics_of
+from segtune.engine.store import check_store
 from segtune.errors import SegtuneError, one_line
 from segtune.storage.files import atomic_write
 from segtune.storage.images import write_image
@@ -96,6 +97,7 @@ def noun_finder(options: Namespace, dataset: Dataset) -> Callable[[], NounExtrac
 
 def check_pairs_out(out: Path, options: Namespace) -> None:
     """Raises where a file could not be written at the end; an unfinished run goes on."""
+    check_store()
     check_outputs([Output(out, lambda path: True)], force=True)
     statistics, sheet = beside(out)
     is_mined = begins(b'{\n "command": "segtune mine', b'{\n "command": "segtune align')
@@ -128,7 +130,8 @@ def report(mined: Mined, dataset: Dataset, options: Namespace) -> int:
     _print(statistics, options, dataset)
     files = [mined.path, *_write_beside(statistics, mined, dataset, options)]
     bad = [entry.problem for entry in mined.entries if entry.problem is not None]
-    finish(mined)
+    if not options.keep_shards:
+        finish(mined)
     for file in files:
         print(f"wrote {file} ({file_size(file)})")
     for problem in bad:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from segtune.cli.options.groups import data_options, force_option, model_options, set_option
 from segtune.cli.options.values import positive_int, setting, share
-from segtune.cli.options.workers import max_bad_option, worker_options
+from segtune.cli.options.workers import shard_options, worker_options
 
 
 def align(parser: ArgumentParser) -> None:
@@ -91,7 +91,7 @@ def align(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--limit", type=positive_int, metavar="N", help="the first N images only")
     worker_options(parser)
-    max_bad_option(parser)
+    shard_options(parser)
     model_options(parser)
 
 

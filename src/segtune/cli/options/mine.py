@@ -7,7 +7,7 @@ from pathlib import Path
 
 from segtune.cli.options.groups import data_options, force_option, model_options, set_option
 from segtune.cli.options.values import count_or_all, positive_int, share
-from segtune.cli.options.workers import max_bad_option, worker_options
+from segtune.cli.options.workers import shard_options, worker_options
 
 
 def mine(parser: ArgumentParser) -> None:
@@ -96,7 +96,7 @@ def mine(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--limit", type=positive_int, metavar="N", help="the first N images only")
     worker_options(parser)
-    max_bad_option(parser)
+    shard_options(parser)
     parser.add_argument(
         "--cache",
         type=Path,

@@ -31,8 +31,14 @@ def worker_options(parser: ArgumentParser) -> None:
     )
 
 
-def max_bad_option(parser: ArgumentParser) -> None:
-    """Adds `--max-bad`."""
+def shard_options(parser: ArgumentParser) -> None:
+    """Adds `--max-bad` and `--keep-shards`."""
+    parser.add_argument(
+        "--keep-shards",
+        action="store_true",
+        help="keep what every stage has written (OUT.part), so that a run with other settings "
+        "does no more than they change",
+    )
     parser.add_argument(
         "--max-bad",
         type=share,
