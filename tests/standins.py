@@ -23,6 +23,9 @@ from segtune.backbones.maskformer.model import MaskFormer
 from segtune.backbones.maskformer.random import random_maskformer
 from segtune.backbones.seem.files import save_seem
 from segtune.backbones.seem.model import TINY, random_seem
+from segtune.backbones.uniovseg.files import save_uniovseg
+from segtune.backbones.uniovseg.random import TINY as UNIOVSEG
+from segtune.backbones.uniovseg.random import random_uniovseg
 from segtune.trainers.bundled.clip.tokenizer import train_tokenizer
 from tests.backbones.test_hub import _official
 from tests.cli.conftest import export_tiny
@@ -86,7 +89,17 @@ def models(folder: Path) -> Path:
     for name in OVSEG_FILES:
         ovseg_file(folder / name)
     two_stage(folder / "runs" / "mf", proposals="maskformer-tiny", clip="clip-vit-tiny")
+    uniovseg(folder / "uniovseg")
     return folder
+
+
+def uniovseg(folder: Path) -> None:
+    """Writes a random Uni-OVSeg that reads words."""
+    text = replace(UNIOVSEG.clip.text, vocab_size=600, context_length=CONTEXT)
+    model = random_uniovseg(replace(UNIOVSEG, clip=replace(UNIOVSEG.clip, text=text)), seed=4)
+    sentence = "a photo of a green grass and a red star."
+    model.clip.tokenizer = train_tokenizer([sentence], vocab_size=600, context_length=CONTEXT)
+    save_uniovseg(model, folder)
 
 
 def data(folder: Path) -> Path:

@@ -31,6 +31,7 @@ NOT_RUN = {
     r"python benchmarks/": "measurements of minutes to hours",
     r"python -m segtune\.trainers\.bundled\.": "scores of the bundled weights, for minutes",
     r"python -m segtune\.data\.synthetic\.contact_sheet ": "draws a picture of the repository",
+    r"segtune align .*--ray-address ": "starts Ray; tests/engine/runners does",
     r"segtune train recipes/zoo/clip_vit\.yaml ": "renders for minutes; see its own tests",
     r"segtune train recipes/ovseg/maskformer-swinb\.yaml ": "a Swin-B; its weights are public",
 }
