@@ -134,6 +134,18 @@ BUNDLED = (
         sha256="6614453bb86549004723bfce8929b8f692ad79749e807021dbf2ffb4e428b125",
     ),
     Card(
+        name="segprompt-tiny",
+        kind="mask2former",
+        source="recipes/zoo/segprompt.yaml, synthetic:longtail only",
+        licence="Apache-2.0",
+        input_size=(128, 128),
+        normalisation=IMAGENET,
+        expected=(),
+        dense_size=128,
+        folder="segprompt-tiny",
+        sha256="a9d47cf80e9cc1694c0a3b9ddf1cb8c633f0eea5fd9db5f3e0262323e7dbb26f",
+    ),
+    Card(
         name="ovseg-tiny",
         kind="two-stage",
         source="maskformer-tiny, clip-vit-tiny; settings chosen on synthetic:base val",

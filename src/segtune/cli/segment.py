@@ -24,11 +24,13 @@ from segtune.export.sinks import SINKS
 from segtune.predict.clicks import check_inside, read_boxes, read_clicks
 from segtune.predict.look import UNNAMED
 from segtune.predict.naming import DEFAULT_CLIP
+from segtune.predict.segmenter import Segmenter
+from segtune.predict.similar import Shown
 from segtune.prompts import Prompts
 from segtune.storage.images import image_size
 from segtune.storage.locks import locked
 from segtune.storage.outputs import begins, check_folder
-from segtune.types import Segmentation, Vocabulary
+from segtune.types import Resolution, Segmentation, Vocabulary
 from segtune.vocabulary.entries import comma_list
 
 SOME_FAILED = 1
@@ -42,7 +44,8 @@ MASKS_SHOWN = 20
 def run(options: Namespace) -> int:
     """Segments the images, prints what was found and where the files are."""
     pointing = _pointing(options)
-    finds_masks = pointing is None and options.masks is None and not options.everything
+    shows = _is_shown(options)
+    finds_masks = not (pointing or options.masks or options.everything or shows)
     if finds_masks:
         task, formats = choose_task(options.task, options.formats)
         if task == "semantic" and options.min_score is not None:
@@ -50,7 +53,7 @@ def run(options: Namespace) -> int:
     else:
         task, formats = "panoptic", tuple(options.formats or POINTING_FORMATS)
     prompts = open_prompts(options)
-    needs_words = pointing is None and not options.everything
+    needs_words = not (pointing or options.everything or shows)
     vocabulary = _vocabulary(options, prompts, needed=needs_words)
     images, problems = find_images(options.images)
     if not images:
@@ -79,6 +82,7 @@ def run(options: Namespace) -> int:
         num_images=len(images),
         system=open_system(options, model, prompts),
         everything=options.everything,
+        shown=_shown(options, model, resolution),
     )
     for problem in problems:
         job.fail(problem)
@@ -86,10 +90,10 @@ def run(options: Namespace) -> int:
         locked(options.out),
         ResultFolder(
             options.out,
-            vocabulary or UNNAMED,
+            vocabulary or job.unnamed,
             formats=formats,
             images=image_refs(images, like),
-            category_ids=None if like is None else like.of_classes(vocabulary or UNNAMED),
+            category_ids=None if like is None else like.of_classes(vocabulary or job.unnamed),
             things_only=finds_masks,
         ) as folder,
     ):
@@ -114,6 +118,7 @@ def _check_out(options: Namespace, images: Sequence[ImageFile], formats: Sequenc
     files = [place.replace("{name}", image.name) for image in images for place in places]
     read = [image.path for image in images]
     read += [path for path in (options.prompts, options.masks) if path is not None]
+    read += [*(options.support or ()), *(options.support_mask or ())]
     check_folder(
         options.out,
         writes=["vocabulary.json", *dict.fromkeys(files)],
@@ -165,6 +170,36 @@ def _pointing(options: Namespace) -> Pointing | None:
     if options.points is not None:
         return clicks.points(options.points)
     return clicks.boxes(options.boxes)
+
+
+def _is_shown(options: Namespace) -> bool:
+    """Whether objects are asked for by example or by a class of the training."""
+    supports, masks = options.support or [], options.support_mask or []
+    if len(supports) != len(masks):
+        raise SegtuneError(
+            f"{len(supports)} --support and {len(masks)} --support-mask given; every support image "
+            "needs a mask, as in --support a.jpg --support-mask a.png"
+        )
+    if not supports and options.of_class is None:
+        return False
+    words = (options.vocab, options.prompts, options.negatives, options.task, options.system)
+    if any(each is not None for each in words) or options.settings or options.crop is not None:
+        what = "--support" if supports else "--of-class"
+        raise SegtuneError(
+            f"{what} says which objects are meant; leave --vocab, --not, --prompts, --task, --crop, "
+            "--system and --set out"
+        )
+    return True
+
+
+def _shown(options: Namespace, model: Segmenter, resolution: Resolution) -> Shown | None:
+    """Returns what the model was shown; None where it is asked in another way."""
+    if options.of_class is not None:
+        return model.show_class(options.of_class, resolution=resolution)
+    if not options.support:
+        return None
+    supports = zip(options.support, options.support_mask, strict=True)
+    return model.show(*supports, resolution=resolution)
 
 
 def _masks(options: Namespace, images: Sequence[ImageFile]) -> MaskSource | None:
@@ -234,7 +269,7 @@ def _print_classes(job: Job) -> None:
     rows = [(name, percent(share / job.num_done), str(job.counts[name])) for name, share in ranked]
     plural = "s" if job.num_done != 1 else ""
     what = f"{len(ranked)} of {len(job.vocabulary or UNNAMED)} classes"
-    if job.pointing is not None or job.masks is not None or job.everything:
+    if job.pointing or job.masks or job.everything or job.shown:
         what = f"{job.num_masks} mask{'' if job.num_masks == 1 else 's'}"
     title = f"{what} in {job.num_done} image{plural}"
     print_table(("class", "% of pixels", "images"), rows, title=title)

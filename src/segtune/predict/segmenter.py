@@ -23,6 +23,7 @@ from segtune.predict.images import ImageLike, as_sample, each_of
 from segtune.predict.look import Look
 from segtune.predict.naming import classify, mask_prompts_of
 from segtune.predict.prepared import PreparedModel, words_asked_for
+from segtune.predict.similar import Shown, Support, show, show_class
 from segtune.prompts import Prompts, read_prompts
 from segtune.systems.base import System
 from segtune.types import Dataset, Resolution, Segmentation, Task
@@ -224,6 +225,37 @@ class Segmenter(PreparedModel):
             SegtuneError: the model takes no points, or finds no masks by itself.
         """
         return self.look(image, resolution=resolution).everything()
+
+    def show(self, *supports: Support, resolution: Resolution | None = None) -> Shown:
+        """Returns what the model keeps of the objects in support images, to find more of them.
+
+        Experimental; the model is one that was trained with SegPrompt.
+
+        Args:
+            supports: pairs of an image and masks in it, as `classify_masks` takes them, each around
+                one object; all of them are one kind.
+            resolution: its short side overrides that of the model.
+
+        Raises:
+            SegtuneError: the model finds nothing by example, or a mask is empty or does not fit.
+
+        Example:
+            >>> import numpy, segtune
+            >>> image, mask = numpy.zeros((64, 80, 3), "uint8"), numpy.zeros((1, 64, 80), bool)
+            >>> image[10:30, 10:30], mask[:, 10:30, 10:30] = (250, 40, 40), True
+            >>> shown = segtune.load("segprompt-tiny").show((image, mask))
+            >>> shown.find(image[:, ::-1].copy()).size
+            (64, 80)
+        """
+        return show(self, supports, resolution or self.resolution)
+
+    def show_class(self, name: str, *, resolution: Resolution | None = None) -> Shown:
+        """Returns the same of a class of the training, by its cached prompt; experimental.
+
+        Raises:
+            SegtuneError: the model has no prompt for the class; the nearest ones are named.
+        """
+        return show_class(self, name, resolution or self.resolution)
 
     def classify_masks(
         self,

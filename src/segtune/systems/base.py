@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from segtune.backbones.prompting import Looked
+from segtune.backbones.prompting import Looked, ObjectMasks
 from segtune.errors import WeightsError
 from segtune.ops.mask_targets import MaskTargets
 from segtune.storage.weights.state_dicts import some
@@ -110,6 +110,45 @@ class NamesLooks(Protocol):
 
     def name_logits(self, looked: Looked, mask_logits: Tensor, words: Words) -> Tensor:
         """Returns (P, K + 1) logits of masks (P, h, w) over the model input, background last."""
+        ...
+
+
+@runtime_checkable
+class FindsSimilar(Protocol):
+    """A system that finds objects such as others, or of the classes of its training.
+
+    Attributes:
+        stride, padding, device: as of every `System`.
+    """
+
+    @property
+    def stride(self) -> int: ...
+
+    @property
+    def padding(self) -> tuple[float, float, float]: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def examples(self, pixels: Tensor, masks: Tensor) -> Tensor:
+        """Returns (N, C): what objects look like.
+
+        Args:
+            pixels: (1, 3, H, W) float, 0..255 RGB, H and W multiples of the stride.
+            masks: (N, H, W) bool, each around one object.
+        """
+        ...
+
+    def similar(self, pixels: Tensor, examples: Tensor) -> ObjectMasks:
+        """Returns masks of objects such as the examples (S, C), best first, with qualities."""
+        ...
+
+    def of_class(self, pixels: Tensor, name: str) -> ObjectMasks:
+        """Returns masks of the objects of a class of the training; `SegtuneError` for others."""
+        ...
+
+    def check_class(self, name: str) -> None:
+        """Raises `SegtuneError` for a class that was not in the training."""
         ...
 
 

@@ -79,6 +79,22 @@ def test_objects_are_the_regions_of_things_and_train_has_the_known_ones(tmp_path
         camvid.read(tmp_path, known="road")
 
 
+def test_small_objects_are_left_out(tmp_path: Path) -> None:
+    trees.camvid(tmp_path)
+
+    def areas(smallest: str) -> list[int]:
+        dataset = camvid.read(tmp_path, split="val", known="car", smallest=smallest)
+        return sorted(int(x.mask.sum()) for i in range(len(dataset)) for x in dataset[i].instances)
+
+    every = areas("1")
+    assert every[0] < every[-1]
+    assert areas(str(every[-1])) == [area for area in every if area == every[-1]]
+    with pytest.raises(DataError, match="expected pixels, such as smallest=200"):
+        areas("small")
+    with pytest.raises(DataError, match="name known things too"):
+        camvid.read(tmp_path, split="val", smallest="200")
+
+
 @pytest.mark.skipif(not REAL.is_dir(), reason="set SEGTUNE_CAMVID to the CamVid folder")
 def test_objects_of_the_real_one() -> None:
     found = {

@@ -114,7 +114,7 @@ def load_mask2former(
         normalisation=_normalisation(settings),
         dense_size=settings.get("dense_size", 800),
     )
-    model.training_notes = dict(settings.get("training", {}))
+    model.training_notes, model.folder = dict(settings.get("training", {})), path
     load_strictly(model, state_from_official(state), model.name)
     return model
 

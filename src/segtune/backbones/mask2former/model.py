@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -43,6 +44,7 @@ class Mask2Former(nn.Module):
         patch_size: both sides of an input are padded to multiples of this many pixels.
         dense_size: shorter side in pixels at which it is best used.
         training_notes: plain values that a result of the model has to name, such as its data.
+        folder: that it was read from, where it was; prompts may stand beside it.
 
     Example:
         >>> import torch
@@ -73,6 +75,7 @@ class Mask2Former(nn.Module):
         self.config, self.name, self.dense_size = config, name, dense_size
         self.normalisation = normalisation
         self.training_notes: dict[str, str | int | float | bool] = {}
+        self.folder: Path | None = None
         encoder = config.image_encoder
         self.image_encoder = Swin(encoder) if isinstance(encoder, SwinConfig) else ResNet(encoder)
         self.pixel_decoder = DeformablePixelDecoder(

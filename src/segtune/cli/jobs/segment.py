@@ -17,8 +17,9 @@ from segtune.data.masks_in import without_empty
 from segtune.data.readable import is_bad_image, what_is_bad
 from segtune.errors import ImageError, SegtuneError, one_line
 from segtune.predict.agreement import labels_equal
-from segtune.predict.look import painted
+from segtune.predict.look import UNNAMED, painted
 from segtune.predict.segmenter import Segmenter
+from segtune.predict.similar import Shown
 from segtune.prompts import Prompts
 from segtune.storage.images import image_size, read_image
 from segtune.storage.memory import free_memory
@@ -50,6 +51,7 @@ class Job:
         num_images: how many there are to segment.
         system: answers in place of that of the prompts or of the model.
         everything: find masks without names.
+        shown: find objects such as those that the model was shown.
         shares: class name -> summed share of the images.
         counts: class name -> images that show it.
         last: the newest result.
@@ -71,6 +73,7 @@ class Job:
     last: Segmentation | None = None
     system: System | None = None
     everything: bool = False
+    shown: Shown | None = None
     shares: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     num_done: int = 0
@@ -104,8 +107,15 @@ class Job:
                 self.counts[name] = self.counts.get(name, 0) + 1
             yield Answer(image.name, pixels, result)
 
+    @property
+    def unnamed(self) -> Vocabulary:
+        """What masks are called where no words are given."""
+        return UNNAMED if self.shown is None else Vocabulary.of(self.shown.name)
+
     def _answer(self, sample: Sample, image: ImageFile) -> Segmentation | None:
         """Returns the answer for an image; None where its masks cannot be read."""
+        if self.shown is not None:
+            return self.shown.find(sample, min_score=self.min_score)
         if self.everything:
             answer = self.model.segment_everything(sample, resolution=self.resolution)
             return self._ranked(answer)

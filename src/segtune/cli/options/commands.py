@@ -76,11 +76,31 @@ def segment(parser: ArgumentParser) -> None:
         help="masks of everything, without names: SAM, SAM 2 and Uni-OVSeg",
     )
     pointing.add_argument(
+        "--support",
+        type=Path,
+        action="append",
+        metavar="IMAGE",
+        help="find objects such as those of --support-mask in this image; may be repeated; "
+        "SegPrompt, experimental",
+    )
+    pointing.add_argument(
+        "--of-class",
+        metavar="NAME",
+        help="find objects of a class of the training of SegPrompt, by its prompt; experimental",
+    )
+    pointing.add_argument(
         "--masks",
         type=Path,
         metavar="PATH",
         help="name these masks by the words: a COCO .json, .npy, or index .png, or a folder of one "
         "PNG per mask; for several images PATH/IMAGE/*.png; a CLIP names them",
+    )
+    parser.add_argument(
+        "--support-mask",
+        type=Path,
+        action="append",
+        metavar="PATH",
+        help="the objects in --support, in a file as for --masks; one for each --support",
     )
     parser.add_argument(
         "--skip-empty", action="store_true", help="leave out those of --masks without a pixel"

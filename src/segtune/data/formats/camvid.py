@@ -7,7 +7,8 @@ part of a file name before the underscore is the filming sequence: `0001TP` at d
 day, so `?sequence=0001TP` reads one side of a day-to-dusk shift.
 
 There are no objects; `?known=car+pedestrian` takes the connected regions of things for them, in
-`train` those of the known classes alone, and calls the other classes unseen.
+`train` those of the known classes alone, and calls the other classes unseen; `&smallest=200` leaves
+out those of fewer pixels.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ def read(
     vocabulary: Vocabulary | None = None,
     sequence: str | None = None,
     known: str | None = None,
+    smallest: str | int | None = None,
 ) -> IndexedDataset[Record]:
     """Returns one split of CamVid.
 
@@ -62,6 +64,7 @@ def read(
         vocabulary: other names for the 11 classes.
         sequence: read only this filming sequence, or several joined by `+`.
         known: names of things, joined by `+`, whose objects `train` has; other splits have all.
+        smallest: pixels of the smallest object; 50 by default.
     """
     split = choose_split(splits(path), split, path=path)
     records = pair_by_stem(find_files(path / split), find_files(path / f"{split}annot"))
@@ -78,9 +81,20 @@ def read(
     names = named_as(builtin("camvid_11"), vocabulary, layout="camvid")
     values = ValueMap.of_values(range(len(names)), ignored=(UNLABELLED, 255))
     if known is None:
+        if smallest is not None:
+            raise DataError("smallest is about objects; name known things too, as ?known=car")
         return IndexedDataset("camvid", split, names, records, SemanticLoader(values))
     names = grouped(names, THINGS, known.split("+"))
     groups = ("known",) if split == "train" else ("known", "unseen")
     ids = sorted(class_id for group in groups for class_id in names.ids_in(group))
-    loader = WithObjects(SemanticLoader(values), tuple(ids), SMALLEST)
+    loader = WithObjects(SemanticLoader(values), tuple(ids), _pixels(smallest))
     return IndexedDataset("camvid", split, names, records, loader)
+
+
+def _pixels(smallest: str | int | None) -> int:
+    """Returns the value of `smallest`."""
+    if smallest is None:
+        return SMALLEST
+    if not str(smallest).isdecimal() or int(smallest) < 1:
+        raise DataError(f"smallest={smallest}; expected pixels, such as smallest=200")
+    return int(smallest)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
 from segtune.backbones.mask2former.model import Mask2Former
+from segtune.backbones.prompting import ObjectMasks
 from segtune.errors import SegtuneError
 from segtune.systems.base import System, Targets, Words
+from segtune.systems.segprompt.asking import cached_prompt, example_prompt, example_states, find
+from segtune.systems.segprompt.files import LearnedPrompts, load_prompts
 from segtune.types import Features, Geometry, MaskPrediction
 
 
@@ -77,6 +81,50 @@ class ObjectFinder(System):
             MaskPrediction(geometry, mask_logits=mask, class_scores=score[:, None])
             for mask, score, geometry in zip(masks, scores, geometries, strict=True)
         ]
+
+    @cached_property
+    def learned_prompts(self) -> LearnedPrompts:
+        """What stands beside the model.
+
+        Raises:
+            SegtuneError: nothing does.
+        """
+        folder = self.backbone.folder
+        found = None if folder is None else load_prompts(folder)
+        if found is None:
+            raise SegtuneError(
+                f"{self.backbone.name} has no prompts beside it; choose a model that was trained "
+                "with SegPrompt, such as --model segprompt-tiny"
+            )
+        found.prompts.to(self.device)
+        return found
+
+    @torch.no_grad()
+    def examples(self, pixels: Tensor, masks: Tensor) -> Tensor:
+        """Returns (N, C): what the objects inside masks look like; see `FindsSimilar`."""
+        _ = self.learned_prompts  # refused before anything is computed
+        return example_states(self.backbone.decoder, self.backbone.memory(pixels), masks)
+
+    @torch.no_grad()
+    def similar(self, pixels: Tensor, examples: Tensor) -> ObjectMasks:
+        """Returns the masks of objects such as the examples (S, C); see `FindsSimilar`."""
+        decoder, prompts = self.backbone.decoder, self.learned_prompts.prompts
+        prompt = example_prompt(decoder, prompts, examples)
+        memory = self.backbone.memory(pixels)
+        return find(decoder, memory, prompt, examples, classifier=prompts.class_linear)
+
+    @torch.no_grad()
+    def of_class(self, pixels: Tensor, name: str) -> ObjectMasks:
+        """Returns the masks of objects of a class whose prompt is cached; see `FindsSimilar`."""
+        decoder, prompts = self.backbone.decoder, self.learned_prompts.prompts
+        row = self.learned_prompts.row(name)
+        prompt, example = cached_prompt(decoder, prompts, row), prompts.cache.rows[row][None]
+        memory = self.backbone.memory(pixels)
+        return find(decoder, memory, prompt, example, classifier=prompts.class_linear)
+
+    def check_class(self, name: str) -> None:
+        """Raises `SegtuneError` for a class without a cached prompt; see `FindsSimilar`."""
+        self.learned_prompts.row(name)
 
     def loss(self, features: Features, words: Words, targets: Targets) -> dict[str, Tensor]:
         """Raises `SegtuneError`: it is trained by recipes."""

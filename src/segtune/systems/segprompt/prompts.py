@@ -130,6 +130,22 @@ class SegPrompts(nn.Module):
                 empty where nothing is.
             content, position: (Q, C) of the learned queries.
         """
+        return self.of_rows(self.cache.rows[class_ids], class_ids, picks, content, position)
+
+    def of_rows(
+        self,
+        rows: Tensor,
+        class_ids: Tensor | None,
+        picks: Tensor,
+        content: Tensor,
+        position: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Returns content and position of prompt queries as if `rows` were those of the cache.
+
+        Args:
+            rows: (B, P, C).
+            class_ids: None adds no class embedding; all else as in `queries`.
+        """
         if self.config.detach_queries:
             content, position = content.detach(), position.detach()
         found = []
@@ -137,12 +153,12 @@ class SegPrompts(nn.Module):
             (self.class_content, self.cache_content, self.repeat_content, content),
             (self.class_position, self.cache_position, self.repeat_position, position),
         ):
-            x = self.cache.rows[class_ids].to(learned)
+            x = rows.to(learned)
             if project is not None:
                 x = project(x)
-            if isinstance(table, nn.Embedding):
+            if class_ids is not None and isinstance(table, nn.Embedding):
                 x = x + table(class_ids)
-            elif table is not None:
+            elif class_ids is not None and table is not None:
                 assert self.text is not None
                 x = x + table(self.text[class_ids])
             if len(picks):

@@ -42,8 +42,8 @@ class SegPromptRecipe:
 
     Attributes:
         name: of the model in its folder.
-        init: folder or official file of a Mask2Former of the same sizes to start from; None: fresh
-            weights.
+        init: folder, official file or bundled Mask2Former of the same sizes to start from; queries
+            that it has not start fresh. None: fresh weights.
         freeze_encoder: the image encoder stays as it is.
         data, split, layout: of images with objects, as `open_dataset` takes them.
         known: names of the classes whose masks are learned; empty: those of the group "known", or
@@ -53,9 +53,11 @@ class SegPromptRecipe:
         hidden, heads, feedforward, decoder_layers, pixel_feedforward, pixel_layers, num_points,
             groups, num_queries: sizes, see `Mask2FormerConfig`.
         crop: side of the square view; `scale` of it is the short side before, drawn from a range.
+        dense_size: short side in pixels at which the model is used; None: `crop`.
         loss_points: points per mask; `dense_loss` compares small masks at all cells.
         lr_steps: shares of the run after which the rate is a tenth of what it was.
         encoder_lr: rate of the image encoder as a part of `lr`.
+        half: store the model in float16.
     """
 
     name: str = "segprompt"
@@ -80,6 +82,7 @@ class SegPromptRecipe:
 
     crop: int = 1024
     scale: tuple[float, float] = (0.1, 2.0)
+    dense_size: int | None = None
     loss_points: int = 12544
     dense_loss: bool = False
 
@@ -93,6 +96,7 @@ class SegPromptRecipe:
     clip_norm: float = 0.01
     seed: int = 1
     save_every: int = 1000
+    half: bool = False
 
     def __post_init__(self) -> None:
         if not self.data:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from segtune.backbones.cards import BUNDLED
 from segtune.backbones.hub import default_device
 from segtune.backbones.mask2former.files import load_mask2former, save_mask2former
 from segtune.backbones.mask2former.model import Mask2Former
 from segtune.backbones.reading.key_tables import load_strictly
 from segtune.data.formats import open_dataset
 from segtune.errors import SegtuneError
-from segtune.storage.files import atomic_write
-from segtune.systems.segprompt.official import prompts_to_official
+from segtune.systems.segprompt.files import save_prompts
 from segtune.systems.segprompt.prompts import SegPrompts
 from segtune.train.checkpoints import read_state
 from segtune.train.loop import train
@@ -30,9 +30,6 @@ from segtune.trainers.segprompt.recipe import KIND, SegPromptRecipe, make_recipe
 from segtune.types import Dataset
 
 log = logging.getLogger(__name__)
-
-PROMPTS = "prompts.safetensors"
-"""What only training reads, beside the model: cache, class embeddings, flags of the cache."""
 
 
 def run(
@@ -85,7 +82,7 @@ def run(
     )
     if done < recipe.steps:
         return None
-    return save(trainee, out) if rank == 0 else out
+    return save(trainee, out, dataset.vocabulary.names) if rank == 0 else out
 
 
 def train_recipe(
@@ -104,32 +101,46 @@ def make_trainee(recipe: SegPromptRecipe, dataset: Dataset) -> Trainee:
     classes = class_sets(dataset.vocabulary, recipe.known)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        model = Mask2Former(recipe.model_config(), name=recipe.name, dense_size=recipe.crop)
+        model = Mask2Former(recipe.model_config(), name=recipe.name)
+        model.dense_size = recipe.dense_size or recipe.crop
         prompts = None
         if recipe.with_prompts:
             prompts = SegPrompts(
                 recipe.prompts, num_classes=len(dataset.vocabulary), width=recipe.hidden
             )
     if recipe.init is not None:
-        start = load_mask2former(recipe.init, class_agnostic=True)
-        load_strictly(model, start.state_dict(), recipe.init)
-        model.normalisation = start.normalisation
+        start_from(model, recipe.init)
     return Trainee(model, prompts, recipe, classes)
 
 
-def save(trainee: Trainee, folder: Path) -> Path:
-    """Writes the plain Mask2Former, whose config says how it was trained, and prompts beside it."""
-    from safetensors.torch import save_file
+def start_from(model: Mask2Former, init: str) -> None:
+    """Replaces the weights by those of a name, folder or file; queries beyond its own stay fresh.
 
+    Raises:
+        WeightsError: another size differs.
+    """
+    bundled = {card.name: card for card in BUNDLED if card.kind == model.kind}
+    path = bundled[init].path() if init in bundled else Path(init)
+    start = load_mask2former(path, class_agnostic=True)
+    state = start.state_dict()
+    for name in ("decoder.query_content", "decoder.query_position"):
+        fresh = model.state_dict()[name][len(state[name]) :]
+        if fresh.shape[1:] == state[name].shape[1:]:
+            state[name] = torch.cat([state[name], fresh])
+    load_strictly(model, state, init)
+    model.normalisation = start.normalisation
+
+
+def save(trainee: Trainee, folder: Path, classes: Sequence[str]) -> Path:
+    """Writes the plain Mask2Former, whose config says how it was trained, and prompts beside it.
+
+    Args:
+        classes: names of the rows of the cache.
+    """
     trainee.model.training_notes = described(trainee.recipe)
-    save_mask2former(trainee.model, folder)
-    prompts = trainee.prompts
-    if prompts is not None:
-        cache = prompts.cache
-        flags = {"is_initialised": cache.is_initialised, "counts": cache.counts}
-        state = {**prompts_to_official(prompts), **flags}
-        with atomic_write(folder / PROMPTS) as temporary:
-            save_file({k: v.cpu().contiguous() for k, v in state.items()}, temporary)
+    save_mask2former(trainee.model, folder, half=trainee.recipe.half)
+    if trainee.prompts is not None:
+        save_prompts(trainee.prompts, classes, folder)
     return folder
 
 
@@ -156,9 +167,8 @@ def export_run(out: Path, folder: Path) -> Path:
     """Writes the weights in the last checkpoint of a run, which may still be going on."""
     state = read_state(out / CHECKPOINT)
     recipe = make_recipe(identity_of(state))
-    trainee = make_trainee(
-        recipe, open_dataset(recipe.data, layout=recipe.layout, split=recipe.split)
-    )
+    dataset = open_dataset(recipe.data, layout=recipe.layout, split=recipe.split)
+    trainee = make_trainee(recipe, dataset)
     trainee.load_state_dict(state["parts"]["model"])
     log.info("step %d of %s", state["step"], out)
-    return save(trainee, folder)
+    return save(trainee, folder, dataset.vocabulary.names)
