@@ -186,8 +186,8 @@ def _is_shown(options: Namespace) -> bool:
     if any(each is not None for each in words) or options.settings or options.crop is not None:
         what = "--support" if supports else "--of-class"
         raise SegtuneError(
-            f"{what} says which objects are meant; leave --vocab, --not, --prompts, --task, --crop, "
-            "--system and --set out"
+            f"{what} says which objects are meant; leave --vocab, --not, --prompts, --task, "
+            "--crop, --system and --set out"
         )
     return True
 

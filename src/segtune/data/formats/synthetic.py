@@ -5,7 +5,8 @@
 Options are `size` (one side, or HEIGHTxWIDTH), `length` (number of samples), `seed`, `captions`
 (number per image), and, as 0 or 1, `noise` (captions with missing and wrong mentions), `reveal`
 (label in training what the world hides there), `stuff_regions` (panoptic labels) and `stored`
-(render all scenes once and keep them in the cache of segtune).
+(render all scenes once and keep them in the cache of segtune), and `lists` (image-level lists as in
+LVIS: classes that are in the image without a label, and some that are not in it).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ FORMS = {
     "reveal": "[01]",
     "stuff_regions": "[01]",
     "stored": "[01]",
+    "lists": "[01]",
 }
 
 
@@ -50,7 +52,7 @@ def read(world: str, options: Mapping[str, str], *, split: str | None = None) ->
             raise DataError(
                 f"{option}={value[:60]} is not an option of {PREFIX}{world}; possible are "
                 "size=192 or size=128x192, length=100, seed=3, captions=5, noise=1, reveal=1, "
-                "stuff_regions=1 and stored=1"
+                "stuff_regions=1, lists=1 and stored=1"
             )
     height, _, width = options.get("size", "192").partition("x")
     if not all(SMALLEST <= int(side) <= LARGEST for side in (height, width or height)):
@@ -68,6 +70,7 @@ def read(world: str, options: Mapping[str, str], *, split: str | None = None) ->
         stuff_regions=options.get("stuff_regions") == "1",
         caption_style=NOISY if options.get("noise") == "1" else CLEAN,
         num_captions=int(options.get("captions", 1)),
+        image_lists=options.get("lists") == "1",
     )
     if options.get("stored") != "1":
         return dataset

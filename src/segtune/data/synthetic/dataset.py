@@ -22,6 +22,8 @@ from segtune.data.synthetic.worlds import World, make_world
 from segtune.errors import SegtuneError
 from segtune.types import IGNORE, Instance, Sample, Vocabulary
 
+NUM_ABSENT = 5
+"""Classes that the lists of an image name as absent."""
 SPLIT_LENGTHS = {"train": 2000, "train-open": 2000, "val": 200, "test": 500}
 
 
@@ -86,6 +88,8 @@ class SyntheticDataset:
         caption_style: how faithful captions are.
         num_captions: how many there are of each image; they differ in wording and, in a noisy
             style, in what they leave out and get wrong.
+        image_lists: tell, as LVIS does, which classes are in an image without a label, and
+            `NUM_ABSENT` of those that are not in it.
         tiles: pool of surfaces; the default pool where None.
 
     Example:
@@ -107,6 +111,7 @@ class SyntheticDataset:
         stuff_regions: bool = False,
         caption_style: CaptionStyle = CLEAN,
         num_captions: int = 1,
+        image_lists: bool = False,
         tiles: TilePool | None = None,
     ) -> None:
         if split not in SPLIT_LENGTHS:
@@ -125,6 +130,7 @@ class SyntheticDataset:
         self.stuff_regions = stuff_regions
         self.caption_style = caption_style
         self.num_captions = num_captions
+        self.image_lists = image_lists
         self.tiles = tiles
 
     def __len__(self) -> int:
@@ -164,7 +170,20 @@ class SyntheticDataset:
             instances=tuple(instances),
             captions=tuple(self._caption(scene, index, k) for k in range(self.num_captions)),
             points=np.array(points, np.float32).reshape(-1, 2),
+            absent_ids=self._absent(scene, index) if self.image_lists else None,
+            not_exhaustive_ids=self._unlabelled(scene) if self.image_lists else (),
         )
+
+    def _unlabelled(self, scene: Scene) -> tuple[int, ...]:
+        """The classes of things that are in a scene without a label."""
+        return tuple(sorted({t for t in scene.things if self._label(t) == IGNORE}))
+
+    def _absent(self, scene: Scene, index: int) -> tuple[int, ...]:
+        """A few classes of things that are not in a scene, in order."""
+        rest = sorted(set(range(self.world.num_things)) - set(scene.things))
+        rng = np.random.default_rng([self.seed, index, 11])
+        chosen = rng.choice(rest, size=min(NUM_ABSENT, len(rest)), replace=False)
+        return tuple(sorted(chosen.tolist()))
 
     def _label(self, thing: int) -> int:
         """The class id of a thing, or `IGNORE` where this split does not annotate it."""

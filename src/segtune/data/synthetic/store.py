@@ -83,6 +83,8 @@ class StoredScenes:
             ),
             captions=tuple(notes["captions"]),
             points=np.array(notes["points"], np.float32).reshape(-1, 2),
+            absent_ids=tuple(notes["absent_ids"]) if "absent_ids" in notes else None,
+            not_exhaustive_ids=tuple(notes.get("not_exhaustive_ids", ())),
         )
 
 
@@ -92,6 +94,8 @@ def _key(dataset: SyntheticDataset) -> str:
     settings += [dataset.stuff_regions, asdict(dataset.caption_style), dataset.world.name]
     if dataset.num_captions != 1:
         settings.append(dataset.num_captions)
+    if dataset.image_lists:
+        settings.append("lists")
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
     for index in range(min(2, len(dataset))):
         digest.update(dataset.scene(index).image.tobytes())
@@ -167,5 +171,8 @@ def _render_chunk(job: Job) -> Chunk:
             "captions": sample.captions,
             "points": sample.points.tolist(),
         }
+        if sample.absent_ids is not None:
+            note["absent_ids"] = sample.absent_ids
+            note["not_exhaustive_ids"] = sample.not_exhaustive_ids
         notes.append(json.dumps(note))
     return (np.stack(images), np.stack(semantic), np.stack(instances)), notes

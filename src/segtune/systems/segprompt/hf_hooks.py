@@ -1,7 +1,7 @@
 """SegPrompt's queries on a `Mask2FormerForUniversalSegmentation` of transformers, by hooks.
 
-For users who hold such a model already and want to train it as it is; `SegPrompt` on a `Mask2Former`
-of ours is several times as fast, and both can be converted (`backbones.mask2former.hf`). Hooks hang
+For users who hold such a model already and want to train it as it is. `SegPrompt` on a
+`Mask2Former` of ours is faster, and both can be converted (`backbones.mask2former.hf`). Hooks hang
 on the model during a call alone; they do not survive compilation or export. The self-attention of
 transformers takes an additive mask for every head, (B * heads, N, N) floats. What prompts and
 examples are moves no bit of what learned queries answer; that they are there may, because products

@@ -95,7 +95,8 @@ class Batches:
         sample = self.dataset[index]
         example = from_sample(with_objects(sample, self.dataset.vocabulary))
         view = self._views(example, torch.Generator().manual_seed(seed))
-        return view.image, ImageObjects(MaskTargets(view.class_ids, view.masks))
+        objects = MaskTargets(view.class_ids, view.masks)
+        return view.image, ImageObjects(objects, sample.not_exhaustive_ids, sample.absent_ids or ())
 
 
 def with_objects(sample: Sample, vocabulary: Vocabulary) -> Sample:
