@@ -58,9 +58,7 @@ class Row:
     num_episodes: int
 
 
-def episodes(
-    dataset: Dataset, *, shots: int, most: int, seed: int = 0
-) -> Iterator[Episode]:
+def episodes(dataset: Dataset, *, shots: int, most: int, seed: int = 0) -> Iterator[Episode]:
     """Yields at most `most` episodes of every class that is in enough images."""
     places: dict[int, dict[int, int]] = {}
     for index in range(len(dataset)):

@@ -155,3 +155,24 @@ def test_mistakes_are_named():
         SyntheticDataset("base", "trian")
     with pytest.raises(IndexError, match="which has 2"):
         SyntheticDataset("base", "val", length=2)[2]
+
+
+def test_lists_name_what_is_there_without_label_and_a_few_that_are_not():
+    plain, listed = (
+        SyntheticDataset("longtail", "train", size=(64, 64), length=30, image_lists=lists)
+        for lists in (False, True)
+    )
+    seen = set(plain.vocabulary.ids_in("seen"))
+    found = set()
+    for index in range(30):
+        sample, things = listed[index], set(listed.scene(index).things)
+        labelled = {item.class_id for item in sample.instances}
+        assert set(sample.not_exhaustive_ids) == things - labelled
+        assert set(sample.not_exhaustive_ids) <= seen
+        assert len(set(sample.absent_ids)) == 5
+        assert not set(sample.absent_ids) & things
+        found |= set(sample.absent_ids)
+        assert (plain[index].absent_ids, plain[index].not_exhaustive_ids) == (None, ())
+    assert found & set(plain.vocabulary.ids_in("unseen"))
+    everything = SyntheticDataset("longtail", "val", size=(64, 64), length=1, image_lists=True)[0]
+    assert everything.not_exhaustive_ids == ()

@@ -25,6 +25,7 @@ def dataset(world="base", split="train", length=3, **options):
 def assert_equal(one, two):
     assert one.id == two.id
     assert one.captions == two.captions
+    assert (one.absent_ids, one.not_exhaustive_ids) == (two.absent_ids, two.not_exhaustive_ids)
     for name in ("image", "semantic", "points"):
         a, b = getattr(one, name), getattr(two, name)
         assert a.dtype == b.dtype
@@ -43,6 +44,7 @@ def assert_equal(one, two):
         ("base", "train-open", {"reveal": True}),
         ("base-15-5", "test", {"stuff_regions": True}),
         ("longtail", "train", {}),
+        ("longtail", "train", {"image_lists": True}),
         ("jargon", "test", {"caption_style": CaptionStyle(missing_rate=0.5, wrong_rate=0.5)}),
         ("fog", "val", {"seed": 3}),
         ("base", "val", {"num_captions": 3}),

@@ -100,3 +100,19 @@ def test_names_go_with_embeddings_of_names():
     content, _ = prompts.queries(ids, none, torch.zeros(3, 2), torch.zeros(3, 2))
     assert content.tolist() == [[[0.0, 1.0], [0.0, 0.0]]]  # equal widths are not projected
     assert sum(p.numel() for p in prompts.parameters()) == 0
+
+
+def test_rows_from_elsewhere_take_the_place_of_the_cache():
+    config = SegPromptConfig(num_prompts=4, repeat=2, project_cache=True)
+    prompts = SegPrompts(config, num_classes=3, width=8)
+    prompts.cache.rows.normal_()
+    ids, picks = torch.tensor([[0, 0, 2, 2]]), torch.tensor([1, 0, 2, 1])
+    learned = torch.randn(2, 3, 8).unbind()
+    whole = prompts.queries(ids, picks, *learned)
+    rows = prompts.cache.rows[ids]
+    given = prompts.of_rows(rows, ids, picks, *learned)
+    bare = prompts.of_rows(rows, None, picks, *learned)
+    tables = (prompts.class_content, prompts.class_position)
+    for one, two, three, table in zip(whole, given, bare, tables, strict=True):
+        assert torch.equal(one, two)
+        torch.testing.assert_close(one - three, table(ids))

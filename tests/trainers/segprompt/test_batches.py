@@ -63,3 +63,12 @@ def test_known_classes_are_named_or_in_a_group_or_all():
         class_sets(plain, ("cat",))
     with pytest.raises(SegtuneError, match="no thing to learn"):
         class_sets(Vocabulary((Concept("grass", kind="stuff"),)))
+
+
+def test_image_level_lists_come_along(recipe):
+    data = {name: open_dataset(f"{recipe.data}{name}", split="train") for name in ("", "&lists=1")}
+    plain, listed = (Batches(dataset, recipe)(1).images for dataset in data.values())
+    assert all((image.present_ids, image.absent_ids) == ((), ()) for image in plain)
+    assert all(len(image.absent_ids) == 5 for image in listed)
+    for one, two in zip(plain, listed, strict=True):
+        assert torch.equal(one.objects.masks, two.objects.masks)

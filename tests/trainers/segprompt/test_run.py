@@ -16,13 +16,15 @@ import torch
 import segtune
 from segtune.backbones.mask2former.files import load_mask2former
 from segtune.backbones.mask2former.keys import state_to_official
-from segtune.errors import SegtuneError
+from segtune.data.formats import open_dataset
+from segtune.errors import SegtuneError, WeightsError
 from segtune.eval.run import evaluate
 from segtune.systems.segprompt.config import SegPromptConfig
+from segtune.systems.segprompt.files import PROMPTS, load_prompts
 from segtune.train.checkpoints import read_state
 from segtune.train.recipe import write_recipe
 from segtune.trainers.segprompt.recipe import KIND, SegPromptRecipe, read_recipe
-from segtune.trainers.segprompt.run import PROMPTS, described, export_run, run
+from segtune.trainers.segprompt.run import described, export_run, make_trainee, run
 
 BASELINE = SegPromptConfig(num_prompts=0, num_examples=0, min_area=4, repeat=2)
 
@@ -151,3 +153,34 @@ def test_two_processes_are_one_with_the_doubled_batch(recipe, tmp_path):
     torch.testing.assert_close(
         two["prompts.cache.rows"], one["prompts.cache.rows"], rtol=1e-3, atol=1e-3
     )
+
+
+def test_a_run_starts_from_a_model_with_fewer_queries(recipe, tmp_path):
+    run(replace(recipe, steps=1, half=True), out=tmp_path / "small", progress=False)
+    small = load_mask2former(tmp_path / "small")
+    assert (tmp_path / "small" / "model.safetensors").stat().st_size < 1.2 * sum(
+        2 * value.numel() for value in small.state_dict().values()
+    )
+    larger = replace(recipe, num_queries=9, init=str(tmp_path / "small"), dense_size=96)
+    dataset = open_dataset(recipe.data, split="train")
+    model = make_trainee(larger, dataset).model
+    assert model.dense_size == 96
+    assert torch.equal(model.decoder.query_content[:6], small.decoder.query_content)
+    fresh = make_trainee(replace(larger, init=None), dataset).model
+    assert torch.equal(model.decoder.query_content[6:], fresh.decoder.query_content[6:])
+    assert torch.equal(model.decoder.level_embeds, small.decoder.level_embeds)
+    for changes in ({"num_queries": 4}, {"feedforward": 40}):
+        with pytest.raises(WeightsError, match="wrong shape"):
+            make_trainee(replace(larger, **changes), dataset)
+    with pytest.raises(WeightsError, match="instead of"):
+        make_trainee(replace(larger, init="segprompt-tiny"), dataset)
+
+
+def test_the_prompts_of_a_run_know_their_classes(recipe, tmp_path):
+    run(replace(recipe, steps=1), out=tmp_path / "run", progress=False)
+    found, state = load_prompts(tmp_path / "run"), weights(tmp_path / "run")
+    names = open_dataset(recipe.data, split="train").vocabulary.names
+    flags = state["prompts.cache.is_initialised"][:-1].tolist()
+    assert found.classes == names
+    assert found.known() == tuple(name for name, yes in zip(names, flags, strict=True) if yes)
+    assert torch.equal(found.prompts.cache.rows, state["prompts.cache.rows"])

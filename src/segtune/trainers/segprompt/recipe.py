@@ -105,7 +105,7 @@ class SegPromptRecipe:
             )
         if self.encoder not in ENCODERS:
             raise unknown_name(self.encoder, tuple(ENCODERS), what="known image encoder")
-        for name in COUNTS:
+        for name in (*COUNTS, *(("dense_size",) if self.dense_size is not None else ())):
             if getattr(self, name) < 1:
                 raise SegtuneError(f"{name}={getattr(self, name)}; expected 1 or more")
         if self.hidden % (2 * self.heads) or self.hidden % self.groups or self.crop % 32:
