@@ -17,6 +17,9 @@ from PIL import Image
 
 import segtune
 from segtune.backbones.clip.random import random_clip_vit
+from segtune.backbones.mask2former.files import save_mask2former
+from segtune.backbones.mask2former.random import TINY as TINY_MASK2FORMER
+from segtune.backbones.mask2former.random import random_mask2former
 from segtune.backbones.maskformer.files import save_maskformer
 from segtune.backbones.maskformer.keys import state_to_official
 from segtune.backbones.maskformer.model import MaskFormer
@@ -26,6 +29,9 @@ from segtune.backbones.seem.model import TINY, random_seem
 from segtune.backbones.uniovseg.files import save_uniovseg
 from segtune.backbones.uniovseg.random import TINY as UNIOVSEG
 from segtune.backbones.uniovseg.random import random_uniovseg
+from segtune.systems.segprompt.config import SegPromptConfig
+from segtune.systems.segprompt.files import save_prompts
+from segtune.systems.segprompt.prompts import SegPrompts
 from segtune.trainers.bundled.clip.tokenizer import train_tokenizer
 from tests.backbones.test_hub import _official
 from tests.cli.conftest import export_tiny
@@ -44,6 +50,13 @@ def zoo(folder: Path) -> Path:
     """Writes random models under the names of the bundled ones."""
     export_tiny(folder / "clip-vit-tiny", seed=0, layers=3, context=CONTEXT)
     save_maskformer(sized(random_maskformer()), folder / "maskformer-tiny")
+    objects = random_mask2former(replace(TINY_MASK2FORMER, num_classes=1, class_agnostic=True))
+    objects.dense_size = 64
+    for name in ("mask2former-tiny", "segprompt-tiny"):
+        save_mask2former(objects, folder / name)
+    prompts = SegPrompts(SegPromptConfig(num_prompts=2, repeat=2), num_classes=1, width=32)
+    prompts.cache.update(torch.randn(1, 1, 32), torch.zeros(1, 1, dtype=torch.int64))
+    save_prompts(prompts, ("plain red circle",), folder / "segprompt-tiny")
     tokenizer = train_tokenizer(
         ["a photo of a plain resistor."], vocab_size=600, context_length=CONTEXT
     )
@@ -109,6 +122,8 @@ def data(folder: Path) -> Path:
     mask = np.zeros((200, 260), np.uint8)
     mask[50:150, 60:200] = 255
     save(folder / "masks" / "car.png", mask)
+    save(folder / "support.jpg", np.repeat(photo[..., None], 3, axis=2))
+    save(folder / "mask.png", mask)
     masks = {
         "images": [{"id": 1, "file_name": "photo.jpg", "height": 200, "width": 260}],
         "annotations": [

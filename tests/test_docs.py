@@ -53,6 +53,9 @@ SHORT = {
     "recipes/ovseg/maskformer-tiny.yaml": f"--set steps=1 {SMALL_MASKS}",
     "recipes/segprompt/longtail.yaml": SMALL_OBJECTS,
     "recipes/segprompt/longtail-baseline.yaml": SMALL_OBJECTS,
+    "recipes/zoo/segprompt.yaml": SMALL_OBJECTS,
+    "recipes/zoo/mask2former.yaml": SMALL_OBJECTS,
+    "recipes/segprompt/camvid-things.yaml": "--set steps=1 --set batch=1 --set init=null",
     "recipes/uniovseg/masks-tiny.yaml": f"--set steps=1 --set data={SMALL_WORLD} --set batch=1",
 }
 """What is added to a command, or to a recipe, so that it ends after a step."""

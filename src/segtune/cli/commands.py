@@ -43,6 +43,8 @@ COMMANDS = {
             'segtune segment photo.jpg --points "120,80; 40,60,-" --vocab "car, tree" --model M',
             'segtune segment photo.jpg --masks masks.json --vocab "car, tree"',
             "segtune segment photos/ --vocab ade20k_150 --model ovseg-tiny --set weight=0.6",
+            "segtune segment photo.jpg --model segprompt-tiny --support support.jpg "
+            "--support-mask mask.png",
         ),
     ),
     "fit": Command(
