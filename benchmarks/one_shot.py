@@ -5,8 +5,8 @@
 An episode is an image with objects of one class, and support images with one marked object of that
 class each. All objects of the class are to be found in the image; AP is COCO's over the episodes of
 a group of classes, hits are episodes whose first answer has an IoU of 0.5 with such an object.
-Beside it, on the same episodes: the cached prompt of the class, and the same model without an example: its
-regions by their score, and in random order.
+Beside it, on the same episodes: the cached prompt of the class, and the same model without an
+example: its regions by their score, and in random order.
 """
 
 from __future__ import annotations
