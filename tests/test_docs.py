@@ -128,6 +128,7 @@ def shortened(line: Line) -> list[str]:
             kept = [o for o in (world[2] or "").split("&") if re.match("captions|noise|seed", o)]
             words[place] = f"{world[1]}?{'&'.join(['size=64', 'length=2', *kept])}"
         words[place] = words[place].replace("$s", "0")
+        words[place] = words[place].replace("&smallest=100", "&smallest=1")
         words[place] = INSTEAD.get(word, words[place])
         if word in SMALLER:
             given = words[place + 1 : place + 2]
