@@ -1,8 +1,12 @@
 import pytest
 import torch
 
+import segtune
+from segtune.backbones.hub import load_backbone
 from segtune.backbones.mask2former.random import random_mask2former
+from segtune.data.formats import open_dataset
 from segtune.errors import SegtuneError
+from segtune.eval.run import evaluate
 from segtune.systems.base import FindsSimilar, Targets, Words
 from segtune.systems.segprompt.config import SegPromptConfig
 from segtune.systems.segprompt.files import save_prompts
@@ -58,3 +62,19 @@ def test_objects_by_example_and_by_class(taught):
 def test_a_model_without_prompts_says_so():
     with pytest.raises(SegtuneError, match="has no prompts beside it; choose a model"):
         ObjectFinder(random_mask2former()).check_class("dog")
+
+
+def test_the_bundled_model_finds_things_and_makes_masks_for_a_clip():
+    scores = evaluate(
+        segtune.load("segprompt-tiny", device="cpu"),
+        "synthetic:longtail?size=128&length=8",
+        task="open-world",
+        examples=0,
+        progress=False,
+    ).scores.summary()
+    assert scores["AR@100"] > 0.4
+    pair = segtune.load("segprompt-tiny+clip-vit-tiny", device="cpu")
+    sample = open_dataset("synthetic:longtail?size=128&length=1", split="val")[0]
+    found = pair.segment(sample, "synthetic:longtail", task="instance", min_score=0.2)
+    assert found.segments
+    assert pair.backbone.proposals.fingerprint == load_backbone("segprompt-tiny").fingerprint
