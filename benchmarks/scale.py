@@ -204,9 +204,7 @@ def simulated(stages: list[Stage], options: argparse.Namespace, gpus: int) -> Pl
     return Plan(gpus, hours, hours * gpus, hours * gpus * options.price, worst, shares_busy)
 
 
-def shares(
-    stages: list[Stage], gpus: int, cores: int
-) -> tuple[dict[str, int], dict[str, float]]:
+def shares(stages: list[Stage], gpus: int, cores: int) -> tuple[dict[str, int], dict[str, float]]:
     """Returns servers of each stage, and how much slower those are that share one GPU."""
     on_gpu = [stage for stage in stages if stage.on_gpu]
     total = sum(stage.seconds for stage in on_gpu)
