@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from hypothesis import strategies as st
 from safetensors.torch import save
 
 from segtune.backbones.hub import load_backbone
@@ -28,27 +26,21 @@ from segtune.trainers.maskformer.recipe import read_recipe as read_proposals
 from segtune.trainers.pairs.recipe import read_recipe as read_pair_recipe
 from segtune.types import Resolution, TemplateSet, Vocabulary
 from tests.data import trees
+from tests.fuzz.reader import Reader
 from tests.fuzz.strategies import damaged_bytes, damaged_json, damaged_text
-
-
-@dataclass(frozen=True)
-class Reader:
-    """One kind of file.
-
-    Attributes:
-        file: where the damaged file goes.
-        contents: damaged contents.
-        read: what a command does with the file.
-    """
-
-    file: Path
-    contents: st.SearchStrategy[bytes]
-    read: Callable[[Path], object]
+from tests.fuzz.tools import tool_readers
 
 
 def all_readers(root: Path, model_folder: str) -> dict[str, Reader]:
     """Returns the readers by name; whole files are made below `root`."""
-    made = (_data(root), _words(root), _pictures(root), _weights(root), _models(root, model_folder))
+    made = (
+        _data(root),
+        _words(root),
+        _pictures(root),
+        _weights(root),
+        _models(root, model_folder),
+        tool_readers(root / "tools"),
+    )
     return {name: reader for some in made for name, reader in some.items()}
 
 

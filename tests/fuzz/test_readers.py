@@ -16,7 +16,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from segtune.errors import SegtuneError, one_line
-from tests.fuzz.readers import Reader, all_readers
+from tests.fuzz.reader import Reader
+from tests.fuzz.readers import all_readers
+from tests.fuzz.tools import PROJECTS
 
 CASES = int(os.environ.get("SEGTUNE_FUZZ", "25"))
 SECONDS = 2
@@ -28,6 +30,7 @@ NAMES = (
     *("recipe of pairs", "recipe of proposals", "recipe of clip", "image png", "index map"),
     *("masks png", "masks npy", "masks json", "prompt header", "prompt file"),
     *("weights safetensors", "weights zip", "weights stream", "config of clip", "config of pair"),
+    *(name for name, *_ in PROJECTS),
 )
 
 

@@ -12,6 +12,7 @@ from segtune.data.samples import Record
 from segtune.errors import DataError
 from segtune.storage.images import IMAGE_SUFFIXES
 from segtune.types import Vocabulary
+from segtune.vocabulary.parse import read_text
 
 UNSPLIT = "all"
 """The split of data that is not divided."""
@@ -132,7 +133,7 @@ def pair_listed(
 
 def read_stems(list_file: Path) -> list[str]:
     """Returns the stems that a split file lists, one per line; only the first column counts."""
-    lines = (line.split() for line in list_file.read_text(encoding="utf-8-sig").splitlines())
+    lines = (line.split() for line in read_text(list_file, what="list of images").splitlines())
     return [Path(columns[0]).stem for columns in lines if columns]
 
 
