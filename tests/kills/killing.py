@@ -113,6 +113,18 @@ def run_on_full_disk(nth: int, words: Sequence[str], folder: Path) -> int:
     return in_fork(failing, folder)
 
 
+def run_with_short_files(most: int, words: Sequence[str], folder: Path) -> int:
+    """Runs a command that can write no more than some bytes into a file; returns its status."""
+    import resource
+
+    def failing() -> int:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+        return main(words)
+
+    return in_fork(failing, folder)
+
+
 def in_fork(work: Callable[[], int], folder: Path) -> int:
     """Returns the status of work in a child process, in a folder; it prints into output.txt."""
     sys.stdout.flush()

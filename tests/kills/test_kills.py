@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,89 +18,21 @@ import torch
 
 import segtune
 from segtune.storage.weights import read_saved
-from tests.kills.killing import KILLED, calls_of, run_on_full_disk, run_until, writes_of
+from tests import standins
+from tests.kills.cases import CASES, Case
+from tests.kills.killing import (
+    KILLED,
+    calls_of,
+    run_on_full_disk,
+    run_until,
+    run_with_short_files,
+    writes_of,
+)
 
 if not hasattr(os, "fork"):
     pytest.skip("needs fork", allow_module_level=True)
 
 POINTS = int(os.environ.get("SEGTUNE_KILLS", "2"))
-FIT = ("fit", "scenes", "--model", "model", "--steps", "4", "--views", "1", "--shots", "2")
-MINE = ("mine", "scenes", "--caption-file", "captions.jsonl")
-RETENTION = ("--retention", "2", "--retention-data", "synthetic:base?size=64&length=2")
-SCENES = "synthetic:base?size=64&length=4&stuff_regions=1"
-
-
-@dataclass(frozen=True)
-class Case:
-    """A command, the files that must be equal, and how it is typed again."""
-
-    words: tuple[str, ...]
-    files: tuple[str, ...]
-    recipe: str = ""
-    again: tuple[str, ...] = ()
-
-
-CASES = {
-    "fit": Case(
-        (*FIT, "--size", "32", "--templates", "name", "--out", "p.safetensors", *RETENTION),
-        ("p.safetensors",),
-    ),
-    "evaluate": Case(
-        ("evaluate", "scenes", "--model", "model", "--json", "e.json", "--csv", "e.csv"),
-        ("e.json", "e.csv"),
-    ),
-    "segment": Case(
-        ("segment", "scenes/images", "--model", "model", "--vocab", "star, grass"),
-        ("segmented/labels/0.png", "segmented/labels/2.png", "segmented/vocabulary.json"),
-    ),
-    "mine": Case(
-        (*MINE, "--model", "model", "--out", "m.jsonl", "--no-cache"),
-        ("m.jsonl", "m.stats.json", "m.png"),
-    ),
-    "rpn": Case(
-        ("train", "r.yaml", "--out", "run"),
-        ("run/prompts.safetensors", "run/metrics.json", "run/evaluations.jsonl"),
-        "system: rpn\ndata: scenes\nsplit: all\nmodel: model\nshots: 2\n"
-        "fit: {views: 1, short_side: 32, loop: {steps: 2, save_every: 1}}\n"
-        "evaluate: {split: all, every: 1, limit: 1}\n",
-        ("--resume",),
-    ),
-    "ovseg/pairs": Case(
-        ("train", "r.yaml", "--out", "run"),
-        ("run/model-ft/model.safetensors", "run/prompts.safetensors", "run/metrics.json"),
-        "system: ovseg/pairs\ndata: synthetic:base?size=64&length=2\ntemplates: name\n"
-        "model: model\nstages: [{mode: ft}, {mode: mpt, depth: 2}]\nsteps: 2\nbatch: 4\n"
-        "save_every: 1\nevaluate: synthetic:base?size=64&length=2\n",
-        ("--resume",),
-    ),
-    "ovseg/maskformer": Case(
-        ("train", "r.yaml", "--out", "run"),
-        ("run/model/model.safetensors", "run/checkpoint.pt"),
-        "system: ovseg/maskformer\npreset: tiny\nsteps: 2\nbatch: 2\nfeedforward: 16\n"
-        "class_hidden: 16\ndecoder_layers: 1\ncrop: 64\nshorts: [64]\ndense_size: 64\n"
-        "templates: name\ndata: scenes\nsplit: null\ntext: model\nsave_every: 1\n",
-        ("--resume",),
-    ),
-    "zoo/clip_vit": Case(
-        ("train", "r.yaml", "--out", "run"),
-        ("run/model/model.safetensors", "run/checkpoint.pt"),
-        "system: zoo/clip_vit\nvision_width: 32\nvision_layers: 2\nvision_heads: 2\n"
-        "text_width: 32\ntext_layers: 2\ntext_heads: 2\nprojection_dim: 16\nvocab_size: 700\n"
-        "num_crops: 24\nnum_scenes: 6\nscene_size: 64\nscene_windows: [48, 64]\nsteps: 2\n"
-        "crops_per_step: 6\nscenes_per_step: 2\nwarmup: 1\nprecision: fp32\ndevice: cpu\n"
-        "save_every: 1\n",
-        ("--resume",),
-    ),
-    "zoo/seem": Case(
-        ("train", "r.yaml", "--out", "run"),
-        ("run/model/model.safetensors", "run/checkpoint.pt"),
-        f'system: zoo/seem\nname: seem-test\ndata: "{SCENES}"\nembed_dim: 8\n'
-        "depths: [1, 1, 1, 1]\nhidden: 32\nnum_heads: 4\nfeedforward: 64\ndecoder_layers: 3\n"
-        "num_queries: 6\ngroups: 8\nshort_side: 64\ncrop: 64\nbatch: 2\nsteps: 2\nwarmup: 1\n"
-        "pixels_per_image: 20\nsave_every: 1\n",
-        ("--resume",),
-    ),
-}
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +42,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory, labelled: Path, model_folder
     shutil.copytree(labelled, folder / "scenes")
     shutil.copytree(model_folder, folder / "model")
     lines = [{"image": f"scenes/images/{i}.png", "caption": "a thing on ground"} for i in range(3)]
+    standins.uniovseg(folder / "uniovseg")
     (folder / "captions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     segtune.load(model_folder)  # imports what is heavy before any fork
     return folder
@@ -164,6 +96,28 @@ def test_a_full_disk_at_each_write(
         assert status == 0, (folder / "output.txt").read_text()
         for file in case.files:
             assert _content(folder / file) == _content(whole / file), f"{file}, write {nth}"
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name != "mine by two"])
+def test_a_disk_that_fills_up_in_the_middle_of_a_file(
+    name: str, bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = CASES[name]
+    whole = _copy(bench, tmp_path / "whole", case)
+    monkeypatch.setenv("SEGTUNE_CACHE", str(tmp_path / "cache"))
+    assert run_until(None, case.words, whole) == 0, (whole / "output.txt").read_text()
+    largest = max((whole / file).stat().st_size for file in case.files)
+    folder = _copy(bench, tmp_path / "again", case)
+    assert run_with_short_files(largest // 2, case.words, folder) == 2
+    lines = (folder / "output.txt").read_text().splitlines()
+    said = [line for line in lines if line.startswith("segtune: ")]
+    assert len(said) == 1, "\n".join(lines)
+    assert "File too large" in said[0]
+    assert list(folder.rglob(".*")) == []
+    status = run_until(None, (*case.words, *case.again), folder)
+    assert status == 0, (folder / "output.txt").read_text()
+    for file in case.files:
+        assert _content(folder / file) == _content(whole / file), file
 
 
 def _copy(bench: Path, folder: Path, case: Case) -> Path:
