@@ -186,11 +186,17 @@ def named_as(expected: Vocabulary, given: Vocabulary | None, *, layout: str) -> 
     return given
 
 
-def inside(folder: Path, name: str, *, where: str) -> Path:
+def inside(folder: Path, name: str, *, where: str, root: Path | None = None) -> Path:
     """Returns the path of a file that data names, which must lie in the folder of the data.
 
+    Args:
+        folder: that the name is relative to.
+        name: as the data has it.
+        where: the file that names it, for messages.
+        root: folder of the whole data set, where `folder` is a part of it.
+
     Raises:
-        DataError: it is absolute, goes up, is a link that leaves the folder, or is no name.
+        DataError: it is absolute, leaves both folders, by itself or as a link, or is no name.
 
     Example:
         >>> inside(Path("data"), "a/b.jpg", where="x.json").as_posix()
@@ -203,13 +209,37 @@ def inside(folder: Path, name: str, *, where: str) -> Path:
     longest = max(len(part.encode("utf-8", "replace")) for part in Path(name or " ").parts or " ")
     if not name or "\0" in name or len(name) > 4000 or longest > 255:
         raise DataError(f"{where} names {name[:60]!r}, which is no name of a file")
-    goes_up = Path(name).is_absolute() or os.path.normpath(name).startswith("..")
-    if goes_up or not _leads_into(path, _real(folder)):
+    if not is_inside(folder, name, root=root):
         raise DataError(
             f"{where} names {name[:200]!r}, which is outside of {folder}; name the folder of the "
             "images with ?images=FOLDER"
         )
     return path
+
+
+def is_inside(folder: Path, name: str, *, root: Path | None = None) -> bool:
+    """Whether a name, relative to a folder, leads to a place in it, or in `root`."""
+    if Path(name).is_absolute():
+        return False
+    goes_up = os.path.normpath(name).startswith("..")
+    path = folder / name
+    if not goes_up and _leads_into(path, _real(folder)):
+        return True
+    return root is not None and _leads_into(path, _real(root))
+
+
+def found_in(folder: Path, name: str, *, trusted: bool) -> Path | None:
+    """Returns the file of a name in a folder; None where it is not there, or not inside of it.
+
+    Args:
+        folder: where it is looked for.
+        name: as data has it.
+        trusted: the user named the folder, and answers for what is linked into it.
+    """
+    path = folder / name
+    if not exists(path) or Path(name).is_absolute():
+        return None
+    return path if trusted or is_inside(folder, name) else None
 
 
 def _leads_into(path: Path, root: Path) -> bool:

@@ -126,6 +126,7 @@ def read(
         split=split,
         images=_image_folder(file, images, dense=split.endswith("-dense")),
         skips=skips,
+        is_named=images is not None,
         left_out=[LeftOut(problem, "damaged") for problem in damaged or ()],
     )
     if labels == "1":

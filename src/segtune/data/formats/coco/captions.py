@@ -14,10 +14,10 @@ from segtune.data.captioned import NO_CLASSES, CaptionRecord, load_captioned
 from segtune.data.folders import choose_split
 from segtune.data.formats.coco.files import (
     find_id,
-    find_images,
     find_json_files,
     ids_of,
     image_name,
+    image_paths,
     sample_ids,
 )
 from segtune.data.formats.coco.schemas import Caption, Captions, plain_id
@@ -61,10 +61,10 @@ def read(
     said = captions_of(content, file=file)
     entries = ids_of(content.images, kind="images", file=file)
     names = [image_name(image, file=file) for image in entries.values()]
-    folder = find_images(file, names, split=split, images=images) if entries else file.parent
+    places = image_paths(file, names, split=split, images=images)
     records = [
-        CaptionRecord(sample_id, folder / name, None, said.get(number, ()))
-        for sample_id, name, number in zip(sample_ids(names), names, entries, strict=True)
+        CaptionRecord(sample_id, place, None, said.get(number, ()))
+        for sample_id, place, number in zip(sample_ids(names), places, entries, strict=True)
     ]
     return IndexedDataset(file.stem, split, vocabulary or NO_CLASSES, records, load_captioned)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 from segtune.data.checks.left_out import LeftOut
-from segtune.data.folders import SPLIT_FOLDERS, UNSPLIT, exists
+from segtune.data.folders import SPLIT_FOLDERS, UNSPLIT, exists, inside
 from segtune.data.formats.coco.schemas import Category, CocoImage, Id, plain_id
 from segtune.data.samples import IndexedDataset, Record
 from segtune.errors import DataError
@@ -217,6 +217,37 @@ def find_images(file: Path, names: Sequence[str], *, split: str, images: str | N
             "folders near it; name the folder as 'FILE?images=FOLDER'"
         )
     return found
+
+
+def image_paths(
+    file: Path,
+    names: Sequence[str],
+    *,
+    split: str,
+    images: str | None,
+    is_named: bool | None = None,
+) -> list[Path]:
+    """Returns where the images are that a JSON names.
+
+    Args:
+        file, names, split, images: see `find_images`.
+        is_named: the user gave `images`, who then answers for what lies there; by default where
+            it is not None.
+
+    Raises:
+        DataError: they are not found, or one lies outside of the data set.
+    """
+    if not names:
+        return []
+    folder = find_images(file, names, split=split, images=images)
+    if images is not None if is_named is None else is_named:
+        return [folder / (Path(n).name if Path(n).is_absolute() else n) for n in names]
+    return [inside(folder, name, where=str(file), root=root_of(file)) for name in names]
+
+
+def root_of(file: Path) -> Path:
+    """Returns the folder of the data set that an annotation file belongs to."""
+    return file.parent.parent if file.parent.name == "annotations" else file.parent
 
 
 def on_disk(

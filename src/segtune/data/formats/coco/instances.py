@@ -29,11 +29,11 @@ from segtune.data.formats.coco.document import CocoDocument
 from segtune.data.formats.coco.files import (
     CocoRecord,
     find_id,
-    find_images,
     find_json_files,
     ids_of,
     image_id_of,
     image_name,
+    image_paths,
     numbered,
     on_disk,
     read_categories,
@@ -122,6 +122,7 @@ def read_document(
     images: str | None,
     skips: bool,
     left_out: Sequence[LeftOut] = (),
+    is_named: bool | None = None,
 ) -> tuple[Vocabulary, InstanceLoader, Found[CocoRecord]]:
     """Returns the classes, what reads a record, and the records of a file of objects.
 
@@ -130,16 +131,17 @@ def read_document(
         split, images: see `read`.
         skips: damaged annotations and missing images are left out.
         left_out: what was left out of the content already.
+        is_named: see `image_paths`.
     """
     checked = _Checked(content, file, skips=skips)
     names, class_ids = read_categories(content.categories, checked.used, file=file)
     entries = content.images
     files_named = [image_name(image, file=file) for image in entries]
-    folder = find_images(file, files_named, split=split, images=images) if entries else file.parent
+    places = image_paths(file, files_named, split=split, images=images, is_named=is_named)
     records: Sequence[CocoRecord] = [
         CocoRecord(
             sample_id,
-            folder / name,
+            place,
             None,
             number,
             tuple(checked.by_image.get(number, ())),
@@ -147,8 +149,8 @@ def read_document(
             None if image.neg_category_ids is None else _classes(image.neg_category_ids, class_ids),
             _classes(image.not_exhaustive_category_ids, class_ids),
         )
-        for sample_id, name, (number, image) in zip(
-            sample_ids(files_named), files_named, checked.images.items(), strict=True
+        for sample_id, place, (number, image) in zip(
+            sample_ids(files_named), places, checked.images.items(), strict=True
         )
     ]
     records, missing = on_disk(records, file=file, skip_bad=skips)

@@ -19,15 +19,15 @@ import numpy as np
 from PIL import Image
 
 from segtune.data.checks.left_out import Found, LeftOut
-from segtune.data.folders import choose_split, named_as
+from segtune.data.folders import choose_split, inside, named_as
 from segtune.data.formats.coco.document import CocoDocument
 from segtune.data.formats.coco.files import (
     CocoRecord,
     find_id,
-    find_images,
     find_json_files,
     ids_of,
     image_name,
+    image_paths,
     on_disk,
     read_categories,
     sample_ids,
@@ -83,19 +83,17 @@ def read(
     names, class_ids = read_categories(content.categories, used, file=file)
     listed = ids_of(content.images, kind="images", file=file)
     image_files = [image_name(listed[plain_id(each.image_id)], file=file) for each in annotations]
-    folder = (
-        find_images(file, image_files, split=split, images=images) if image_files else file.parent
-    )
+    places = image_paths(file, image_files, split=split, images=images)
     records = [
         CocoRecord(
             sample_id,
-            folder / name,
-            png_folder / annotation.file_name,
+            place,
+            inside(png_folder, annotation.file_name, where=str(file)),
             plain_id(annotation.image_id),
             tuple(annotation.segments_info),
         )
-        for sample_id, name, annotation in zip(
-            sample_ids(image_files), image_files, annotations, strict=True
+        for sample_id, place, annotation in zip(
+            sample_ids(image_files), places, annotations, strict=True
         )
     ]
     records, missing = on_disk(records, file=file, skip_bad=skips)

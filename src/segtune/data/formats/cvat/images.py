@@ -18,7 +18,7 @@ from xml.etree.ElementTree import Element, ParseError, iterparse
 
 from segtune.data.checks.left_out import Found, LeftOut
 from segtune.data.drawn import Drawn, DrawnRecord, background_asked, classes_of_names, drawn_sample
-from segtune.data.folders import SPLIT_FOLDERS, UNSPLIT, choose_split, exists, named_as
+from segtune.data.folders import SPLIT_FOLDERS, UNSPLIT, choose_split, found_in, named_as
 from segtune.data.formats.coco.files import sample_ids
 from segtune.data.formats.cvat.shapes import NO_REGIONS, REGIONS, drawing_of
 from segtune.data.masks.shapes import ShapeError
@@ -119,7 +119,7 @@ def read(
     folders = _folders(file, images)
     records = []
     for sample_id, name, element in zip(sample_ids(stated), stated, elements, strict=True):
-        place = _find(name, element.get("subset"), folders)
+        place = _find(name, element.get("subset"), folders, trusted=images is not None)
         if place is None:
             left_out.append(LeftOut(name, "image file is missing"))
         else:
@@ -153,11 +153,11 @@ def _folders(file: Path, images: str | None) -> list[Path]:
     return [file.parent / "images", file.parent, file.parent.parent / "images", file.parent.parent]
 
 
-def _find(name: str, subset: str | None, folders: list[Path]) -> Path | None:
+def _find(name: str, subset: str | None, folders: list[Path], *, trusted: bool) -> Path | None:
     for folder in folders:
-        places = [folder / name, folder / (subset or "default") / name, folder / Path(name).name]
-        for place in places:
-            if exists(place) and place.suffix.lower() in IMAGE_SUFFIXES:
+        for stated in (name, f"{subset or 'default'}/{name}", Path(name).name):
+            place = found_in(folder, stated, trusted=trusted)
+            if place is not None and place.suffix.lower() in IMAGE_SUFFIXES:
                 return place
     return None
 

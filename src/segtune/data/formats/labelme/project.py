@@ -30,7 +30,14 @@ from segtune.data.drawn import (
     classes_of_names,
     drawn_sample,
 )
-from segtune.data.folders import SPLIT_FOLDERS, UNSPLIT, choose_split, exists, named_as
+from segtune.data.folders import (
+    SPLIT_FOLDERS,
+    UNSPLIT,
+    choose_split,
+    exists,
+    is_inside,
+    named_as,
+)
 from segtune.data.formats.coco.files import sample_ids
 from segtune.data.formats.labelme.schemas import (
     LINE_WIDTH_PX,
@@ -171,14 +178,15 @@ def _listed(path: Path, folder: Path) -> list[str]:
 def _image(file: Path, stated: str | None, root: Path) -> Path:
     """Returns the photograph of a JSON, or the JSON itself where the photograph is inside of it."""
     name = (stated or "").replace("\\", "/")
-    if name and exists(file.parent / name):
+    if name and is_inside(file.parent, name, root=root) and exists(file.parent / name):
         return file.parent / name
     folders = [file.parent, root, *(root / folder for folder in IMAGE_FOLDERS)]
     folders += [file.parent.parent / folder for folder in IMAGE_FOLDERS]
     folders += [root / folder / file.parent.name for folder in IMAGE_FOLDERS]
     places = [folder / Path(name).name for folder in folders if name]
     places += [folder / f"{file.stem}{end}" for folder in folders for end in IMAGE_SUFFIXES]
-    return next((place for place in places if exists(place)), file)
+    inside = (p for p in places if exists(p) and is_inside(p.parent, p.name, root=root))
+    return next(inside, file)
 
 
 def _width(text: str | None) -> float:

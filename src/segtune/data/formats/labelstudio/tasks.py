@@ -24,7 +24,7 @@ import numpy as np
 
 from segtune.data.checks.left_out import Found, LeftOut
 from segtune.data.drawn import Drawn, DrawnRecord, background_asked, classes_of_names, drawn_sample
-from segtune.data.folders import UNSPLIT, choose_split, exists, named_as
+from segtune.data.folders import UNSPLIT, choose_split, found_in, named_as
 from segtune.data.formats.coco.files import sample_ids
 from segtune.data.formats.labelstudio.brush import decoded
 from segtune.data.masks.drawing import (
@@ -133,7 +133,7 @@ def read(
     folders = [Path(images)] if images is not None else _folders(file)
     records = []
     for sample_id, name, drawn in zip(sample_ids(stated), stated, regions, strict=True):
-        place = _find(name, folders)
+        place = _find(name, folders, trusted=images is not None)
         if place is None:
             left_out.append(LeftOut(name, "image file is missing"))
         else:
@@ -172,10 +172,11 @@ def _folders(file: Path) -> list[Path]:
     return [folder / name for folder in near for name in ("images", "", "data", "upload")]
 
 
-def _find(name: str, folders: list[Path]) -> Path | None:
+def _find(name: str, folders: list[Path], *, trusted: bool) -> Path | None:
     last = Path(name).name
     names = (name, last, _PREFIX.sub("", last))
-    return next((f / n for n in names for f in folders if exists(f / n)), None)
+    found = (found_in(f, n, trusted=trusted) for n in names for f in folders)
+    return next((place for place in found if place is not None), None)
 
 
 def _kind(region: Region) -> str | None:
