@@ -11,6 +11,7 @@ import torch
 
 from segtune.backbones import MODELS
 from segtune.backbones.cards import CARDS, Card
+from segtune.backbones.reading.config_bounds import bounded, check_settings
 from segtune.backbones.spec import ModelSpec
 from segtune.errors import SegtuneError, WeightsError, one_line
 from segtune.storage.json_files import read_settings
@@ -120,7 +121,8 @@ def _from_folder(path: Path, card: Card | None, tokenizer: str | Path | None) ->
             f"{shown} proposes masks and names none; pair it with the CLIP it was trained with: "
             f"--model {shown}+CLIP"
         )
-    with _described(path):
+    check_settings(path)
+    with described(path), bounded(path):
         model = resolve(spec.load_folder)(path, tokenizer=tokenizer)
     if card is not None:
         model.name = card.name
@@ -129,7 +131,7 @@ def _from_folder(path: Path, card: Card | None, tokenizer: str | Path | None) ->
 
 
 @contextmanager
-def _described(path: Path) -> Iterator[None]:
+def described(path: Path) -> Iterator[None]:
     """Says so where the settings of a model folder make no sense, in whatever way that shows."""
     try:
         yield

@@ -16,6 +16,7 @@ from typing import Any
 
 from torch import Tensor
 
+from segtune.backbones.cards import CARDS
 from segtune.backbones.clip.files import clip_vit_from_official
 from segtune.backbones.clip.keys import SEGMENTER_PREFIX
 from segtune.backbones.clip.model import ClipVit
@@ -93,8 +94,13 @@ def _part(folder: Path, part: str, settings: Mapping[str, Any]) -> str:
     if not isinstance(name, str) or not name.strip():
         raise WeightsError(f"{config} names {name!r} as {part}; expected a model or a place")
     place = folder / name
-    if not place.exists():
+    if name in CARDS and CARDS[name].is_bundled and not place.exists():
         return name
+    if Path(name).is_absolute() or not place.exists():
+        raise WeightsError(
+            f"{config} names {name[:80]!r} as {part}, which is neither bundled nor a place beside "
+            "it; download it there, or load both by name: --model PROPOSALS+CLIP"
+        )
     inner = place / "config.json"
     if inner.is_file() and read_settings(inner).get("model_type") == MODEL_TYPE:
         raise WeightsError(f"{config} names a pair as {part}; name the {part} of that pair instead")

@@ -9,8 +9,9 @@ import torch
 
 from segtune.backbones import MODELS
 from segtune.backbones.cards import CARDS
-from segtune.backbones.hub import default_device, spec_of_folder, stated_type
+from segtune.backbones.hub import default_device, described, spec_of_folder, stated_type
 from segtune.backbones.maskformer.files import load_maskformer
+from segtune.backbones.reading.config_bounds import bounded, check_settings
 from segtune.backbones.reading.hf_files import download
 from segtune.backbones.two_stage.proposals import ProposalModel
 from segtune.errors import WeightsError
@@ -48,4 +49,6 @@ def _from_folder(path: Path, *, title: str) -> Any:
         raise WeightsError(
             f"{path} is a {stated_type(path)!r} model; masks come from one of: {', '.join(known)}"
         )
-    return resolve(spec.load_proposals)(path, title=title)
+    check_settings(path)
+    with described(path), bounded(path):
+        return resolve(spec.load_proposals)(path, title=title)
