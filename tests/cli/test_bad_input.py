@@ -302,11 +302,34 @@ def test_one_bad_image_does_not_end_a_long_run(
 def test_an_image_for_which_there_is_no_memory_is_not_tried(
     run: Run, photos: Path, model_folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("segtune.cli.jobs.segment.free_memory", lambda: 32 * 45 * 300)
+    # photos are of 32x45 and 48x32 pixels; a word of dense scores takes 65 bytes of each
+    monkeypatch.setattr("segtune.predict.memory.free_memory", lambda: 32 * 46 * 65)
     outcome = run("segment", photos, "--vocab", "star", "--model", model_folder)
     assert outcome.status == 1
     assert "b.png has 32x48 pixels, for which semantic answers need about" in outcome.err
     assert [path.name for path in Path("segmented/labels").iterdir()] == ["a.png"]
+
+
+def test_the_same_is_said_while_scoring_and_mining(
+    run: Run, labelled: Path, model_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    captions = tmp_path / "captions.jsonl"
+    captions.write_text('{"image": "images/0.png", "caption": "a thing on ground"}\n')
+    monkeypatch.setattr("segtune.predict.memory.free_memory", lambda: 1)
+    outcome = run("evaluate", labelled, "--model", model_folder)
+    assert outcome.status == 2
+    assert "for which semantic answers need about" in outcome.err
+    words = (
+        "mine",
+        labelled,
+        "--caption-file",
+        f"{captions}?images={labelled}",
+        "--out",
+        "m.jsonl",
+    )
+    outcome = run(*words, "--model", model_folder)
+    assert outcome.status == 1
+    assert "for which region answers need about" in outcome.err
 
 
 def test_memory_that_runs_out_on_the_way(

@@ -19,7 +19,11 @@ from segtune.engine.regions import (
     region_key,
 )
 from segtune.ops.regions.recipes import RegionConfig
+from segtune.predict.memory import refuse_if_too_large, size_of
 from segtune.types import Dataset
+
+BYTES_PER_PIXEL = 200
+"""What masks of an image take at most: sixteen at a time, their logits, and the picture."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,9 @@ class RegionStage:
             ImageError: it cannot be read.
         """
         sample = self.dataset[index]
+        size = size_of(sample)
+        needed = size[0] * size[1] * BYTES_PER_PIXEL
+        refuse_if_too_large(needed, size, what="region", name=sample.id)
         key = region_key(sample, self.source.key(sample), self.clip, self.config)
         regions = self.cache.get(key)
         if regions is None:

@@ -14,6 +14,7 @@ from segtune.eval.judges import JUDGES
 from segtune.eval.judging import ScoredModel, judge
 from segtune.eval.result import EvaluationProtocol, EvaluationResult
 from segtune.predict.look import UNNAMED
+from segtune.predict.memory import check_memory, size_of
 from segtune.predict.segmenter import Segmenter
 from segtune.prompts import Prompts, read_prompts
 from segtune.systems.base import System
@@ -97,6 +98,9 @@ def evaluate(
     unnamed = asked == "regions" and prompts is None and not isinstance(model.backbone, ReadsWords)
 
     def in_words(sample: Sample) -> Segmentation:
+        check_memory(
+            model.backbone, size_of(sample), task=asked, num_words=len(words), name=sample.id
+        )
         answer = model.segment(
             sample,
             UNNAMED if unnamed else words,

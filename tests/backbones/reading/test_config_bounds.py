@@ -1,4 +1,4 @@
-"""Settings of strangers: numbers that no model has, and models that their weights do not explain."""
+"""Settings of strangers: numbers that no model has, and models larger than their weights."""
 
 from __future__ import annotations
 

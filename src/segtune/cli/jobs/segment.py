@@ -15,19 +15,16 @@ from segtune.cli.tables import percent
 from segtune.data.masks.source import MaskSource
 from segtune.data.masks_in import without_empty
 from segtune.data.readable import is_bad_image, what_is_bad
-from segtune.errors import ImageError, SegtuneError, one_line
+from segtune.errors import SegtuneError, one_line
 from segtune.predict.agreement import labels_equal
 from segtune.predict.look import UNNAMED, painted
+from segtune.predict.memory import check_memory
 from segtune.predict.segmenter import Segmenter
 from segtune.predict.similar import Shown
 from segtune.prompts import Prompts
 from segtune.storage.images import image_size, read_image
-from segtune.storage.memory import free_memory
 from segtune.systems.base import System
 from segtune.types import Resolution, Sample, Segmentation, Task, Vocabulary
-
-BYTES_PER_PIXEL = {"semantic": 300, "instance": 280, "panoptic": 70}
-"""Memory that an answer takes at most, measured on images of 12 megapixels."""
 
 
 @dataclass(frozen=True)
@@ -140,18 +137,14 @@ class Job:
         return isinstance(error, OSError) or is_bad_image(error)
 
     def _check_memory(self, image: ImageFile) -> None:
-        """Raises `ImageError` where an image needs more memory than there is.
-
-        It is said before it is tried, because many systems end a process that takes too much.
-        """
-        height, width = image_size(image.path)
-        needed, free = height * width * BYTES_PER_PIXEL[self.task], free_memory()
-        if free is not None and needed > free:
-            raise ImageError(
-                f"{image.path} has {width}x{height} pixels, for which {self.task} answers need "
-                f"about {needed / 2**30:.1f} GB of memory, and {free / 2**30:.1f} are free; make "
-                "it smaller"
-            )
+        """Raises `ImageError` where an image needs more memory than there is."""
+        check_memory(
+            self.model.backbone,
+            image_size(image.path),
+            task=self.task,
+            num_words=0 if self.vocabulary is None else len(self.vocabulary),
+            name=image.path,
+        )
 
     def _tell_agreement(self, sample: Sample) -> None:
         """Prints how many labels an approximate system shares with the exact one."""
