@@ -288,3 +288,17 @@ def test_the_loop_knows_no_system() -> None:
     for file in folder.glob("*.py"):
         text = file.read_text()
         assert not [room for room in rooms if f"from segtune.{room}" in text], file
+
+
+def test_a_step_whose_callback_was_cut_off_is_told_again(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def killed(done: int) -> None:
+        seen.append(done)
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Toy().run(tmp_path, save_every=1, on_step=killed)
+    Toy().run(tmp_path, save_every=1, resume=True, on_step=seen.append)
+    assert seen == [1, 2, 2, 3, 4, 5, 6, 7]

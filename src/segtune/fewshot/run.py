@@ -171,7 +171,8 @@ class _Scored:
         self.log = out / EVALUATIONS
 
     def __call__(self, done: int, prompts_now: Callable[[], Prompts]) -> None:
-        if done % self.recipe.evaluate.every == 0 and done < self.recipe.fit.loop.steps:
+        is_due = done % self.recipe.evaluate.every == 0 and done < self.recipe.fit.loop.steps
+        if is_due and all(row["step"] != done for row in self._rows()):
             self._record(done, prompts_now())
 
     def _record(self, done: int, prompts: Prompts) -> dict[str, Any]:

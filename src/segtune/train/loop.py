@@ -80,7 +80,8 @@ def train(
         ahead: make batches one step ahead, in a thread.
         progress: show a bar where the output is a terminal; `title` stands before it.
         accelerator: several processes and mixed precision; gradients are averaged.
-        on_step: called with the number of finished steps, after the checkpoint.
+        on_step: called with the number of finished steps, after the checkpoint; once more for the
+            step that a run goes on from.
 
     Raises:
         SegtuneError: a loss or the gradient is not finite, which leaves weights and checkpoint as
@@ -92,6 +93,8 @@ def train(
     parts = {**trainable.state(), **optimizers}
     with _generator(seed):
         done = start = files.begin(parts, processes) if files else 0
+        if done and on_step is not None:
+            on_step(done)  # a kill may have come between the checkpoint and this
         end = min(pace.steps, stop_after or pace.steps)
         hidden = None if progress and processes.is_main else True  # None: where it is no terminal
         batches = batches_of(batch_at, start, end, ahead=ahead)
