@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from segtune.cli.images import ImageFile, find_images
-from segtune.cli.jobs.segment import Job
+from segtune.cli.jobs.segment import Answer, Job
 from segtune.cli.loading import open_model, open_prompts, open_system, resolution_of
 from segtune.cli.options import clicks
 from segtune.cli.options.clicks import Pointing
@@ -30,7 +31,7 @@ from segtune.prompts import Prompts
 from segtune.storage.images import image_size
 from segtune.storage.locks import locked
 from segtune.storage.outputs import begins, check_folder
-from segtune.types import Resolution, Segmentation, Vocabulary
+from segtune.types import Resolution, Segmentation, Task, Vocabulary
 from segtune.vocabulary.entries import comma_list
 
 SOME_FAILED = 1
@@ -67,9 +68,48 @@ def run(options: Namespace) -> int:
     if like is not None:  # before the model is loaded
         image_refs(images, like)
         like.of_classes(vocabulary or UNNAMED)
+    make = partial(_job, options, vocabulary, task, pointing, tuple(images))
+    job = make()
+    for problem in problems:
+        job.fail(problem)
+    with (
+        locked(options.out),
+        ResultFolder(
+            options.out,
+            vocabulary or job.unnamed,
+            formats=formats,
+            images=image_refs(images, like),
+            category_ids=None if like is None else like.of_classes(vocabulary or job.unnamed),
+            things_only=finds_masks,
+        ) as folder,
+    ):
+        for answer in _answers(options, job, make, images):
+            folder.add(answer.name, answer.pixels, answer.result)
+    if job.masks is not None and job.num_images == 1 and job.last is not None:
+        _print_masks(job.last)
+    else:
+        _print_classes(job)
+    if job.num_done:
+        print(f"wrote {', '.join(map(str, folder.written))}")
+    if job.num_failed:
+        total = job.num_done + job.num_failed
+        print(f"segtune: {job.num_failed} of {total} inputs could not be read", file=sys.stderr)
+        return SOME_FAILED
+    return 0
+
+
+def _job(
+    options: Namespace,
+    vocabulary: Vocabulary | None,
+    task: Task,
+    pointing: Pointing | None,
+    images: Sequence[ImageFile],
+) -> Job:
+    """Returns what answers images, with its models loaded; worker processes call it."""
+    prompts = open_prompts(options)
     model = open_model(options, prompts)
     resolution = resolution_of(options, model, prompts)
-    job = Job(
+    return Job(
         model,
         prompts,
         vocabulary,
@@ -84,32 +124,17 @@ def run(options: Namespace) -> int:
         everything=options.everything,
         shown=_shown(options, model, resolution),
     )
-    for problem in problems:
-        job.fail(problem)
-    with (
-        locked(options.out),
-        ResultFolder(
-            options.out,
-            vocabulary or job.unnamed,
-            formats=formats,
-            images=image_refs(images, like),
-            category_ids=None if like is None else like.of_classes(vocabulary or job.unnamed),
-            things_only=finds_masks,
-        ) as folder,
-    ):
-        for answer in job.answers(images):
-            folder.add(answer.name, answer.pixels, answer.result)
-    if job.masks is not None and job.num_images == 1 and job.last is not None:
-        _print_masks(job.last)
-    else:
-        _print_classes(job)
-    if job.num_done:
-        print(f"wrote {', '.join(map(str, folder.written))}")
-    if job.num_failed:
-        total = job.num_done + job.num_failed
-        print(f"segtune: {job.num_failed} of {total} inputs could not be read", file=sys.stderr)
-        return SOME_FAILED
-    return 0
+
+
+def _answers(
+    options: Namespace, job: Job, make: Callable[[], Job], images: Sequence[ImageFile]
+) -> Iterator[Answer]:
+    """Yields the answers in the order of the images, by this process or by several."""
+    if options.workers == 1 and options.ray_address is None:
+        return job.answers(images)
+    from segtune.cli.jobs.shards import answers_of_many
+
+    return answers_of_many(job, make, images, options=options)
 
 
 def _check_out(options: Namespace, images: Sequence[ImageFile], formats: Sequence[str]) -> None:

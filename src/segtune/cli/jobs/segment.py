@@ -79,30 +79,35 @@ class Job:
 
     def answers(self, images: Sequence[ImageFile]) -> Iterator[Answer]:
         """Yields the answer for every image that can be read; the others are reported."""
-        told = self.system is None
         for image in tqdm(images, "segment", disable=None):
             try:
-                self._check_memory(image)
-                pixels = read_image(image.path)
-                sample = Sample(image.name, pixels)
-                result = self._answer(sample, image)
+                answer = self.answer(image)
             except Exception as error:
-                if not self._is_about_one_image(error):
+                if not self.is_about_one_image(error):
                     raise
                 self.fail(what_is_bad(error, str(image.path)))
                 continue
-            if result is None:
-                continue
-            if not told:
-                self._tell_agreement(sample)
-                told = True
-            self.last = result
-            self.num_done += 1
-            self.num_masks += len(result.segments)
-            for name, share in result.classes_found().items():
-                self.shares[name] = self.shares.get(name, 0.0) + share
-                self.counts[name] = self.counts.get(name, 0) + 1
-            yield Answer(image.name, pixels, result)
+            if answer is not None:
+                yield self.counted(answer)
+
+    def answer(self, image: ImageFile) -> Answer | None:
+        """Returns the answer for an image; None where its masks cannot be read."""
+        self._check_memory(image)
+        pixels = read_image(image.path)
+        result = self._answer(Sample(image.name, pixels), image)
+        return None if result is None else Answer(image.name, pixels, result)
+
+    def counted(self, answer: Answer) -> Answer:
+        """Counts what was found in an image; of the first, says how exact an answer is."""
+        if self.system is not None and self.num_done == 0:
+            self._tell_agreement(Sample(answer.name, answer.pixels))
+        self.last = answer.result
+        self.num_done += 1
+        self.num_masks += len(answer.result.segments)
+        for name, share in answer.result.classes_found().items():
+            self.shares[name] = self.shares.get(name, 0.0) + share
+            self.counts[name] = self.counts.get(name, 0) + 1
+        return answer
 
     @property
     def unnamed(self) -> Vocabulary:
@@ -130,7 +135,7 @@ class Job:
             resolution=self.resolution,
         )
 
-    def _is_about_one_image(self, error: Exception) -> bool:
+    def is_about_one_image(self, error: Exception) -> bool:
         """Whether the others may do better: the file is bad or huge, or others were answered."""
         if isinstance(error, SegtuneError):
             return is_bad_image(error) or (self.masks is None and self.num_done > 0)

@@ -20,6 +20,7 @@ from segtune.cli.options.groups import (
     system_options,
 )
 from segtune.cli.options.values import formats, natural_int, positive_float, positive_int
+from segtune.cli.options.workers import worker_options
 from segtune.eval.judges import JUDGES
 from segtune.export.sinks import SINKS
 from segtune.systems import SYSTEMS, default_systems
@@ -133,6 +134,7 @@ def segment(parser: ArgumentParser) -> None:
         "--out", type=Path, default=Path("segmented"), metavar="DIR", help="default: segmented"
     )
     force_option(parser)
+    worker_options(parser)
     model_options(parser)
     prompts_option(parser)
     system_options(parser)
