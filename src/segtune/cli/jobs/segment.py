@@ -10,6 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from segtune.cli.images import ImageFile
+from segtune.cli.jobs.reading import read_ahead
 from segtune.cli.options.clicks import Pointing
 from segtune.cli.tables import percent
 from segtune.data.masks.source import MaskSource
@@ -22,7 +23,7 @@ from segtune.predict.memory import check_memory
 from segtune.predict.segmenter import Segmenter
 from segtune.predict.similar import Shown
 from segtune.prompts import Prompts
-from segtune.storage.images import image_size, read_image
+from segtune.storage.images import image_size
 from segtune.systems.base import System
 from segtune.types import Resolution, Sample, Segmentation, Task, Vocabulary
 
@@ -80,10 +81,10 @@ class Job:
     def answers(self, images: Sequence[ImageFile]) -> Iterator[Answer]:
         """Yields the answer for every image that can be read; the others are reported."""
         told = self.system is None
-        for image in tqdm(images, "segment", disable=None):
+        for image, pixels_of in read_ahead(tqdm(images, "segment", disable=None)):
             try:
                 self._check_memory(image)
-                pixels = read_image(image.path)
+                pixels = pixels_of()
                 sample = Sample(image.name, pixels)
                 result = self._answer(sample, image)
             except Exception as error:
