@@ -21,7 +21,6 @@ from segtune.types import Segmentation, Vocabulary
 from segtune.viz.palette import coloured
 from segtune.vocabulary.parse import write_vocabulary
 
-
 LARGE_PX = 4_000_000
 """Results of more pixels are written before the next one is asked for."""
 
