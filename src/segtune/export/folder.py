@@ -6,7 +6,7 @@ DIR/overlays/NAME.png     and whatever else the formats write, each at its own p
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -15,7 +15,7 @@ from types import TracebackType
 
 import numpy as np
 
-from segtune.export.behind import Behind
+from segtune.export.behind import Behind, Finish
 from segtune.export.sinks import SINKS, Format, ImageRef, Prepares, Sink
 from segtune.types import Segmentation, Vocabulary
 from segtune.viz.palette import coloured
@@ -80,7 +80,7 @@ class ResultFolder:
         """
         if not self._sinks:
             self._open()
-        parts = []
+        parts: list[Callable[[], Finish]] = []
         for entry, sink in self._sinks:
             is_about_things = self._things_only and entry.things_only
             given = (name, image, _things(result) if is_about_things else result)
