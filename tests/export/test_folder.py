@@ -14,6 +14,7 @@ from segtune.export.folder import ResultFolder
 from segtune.export.sinks import SINKS, ImageRef
 from segtune.ops.segments import segments_from_semantic
 from segtune.types import Segmentation
+from segtune.viz.palette import coloured
 from tests.export.results import IMAGE, WORDS, answer
 
 ANSWERS = {"a": answer(), "b": answer(last=0)}
@@ -120,3 +121,36 @@ def test_memory_does_not_grow_with_the_images(tmp_path: Path) -> None:
     peak(2)
     written = (tmp_path / "2" / "instances.json").stat().st_size / 2
     assert peak(60) < peak(10) + 5 * written  # of 50 more images
+
+
+def test_files_are_those_of_the_sinks_one_after_the_other(tmp_path: Path) -> None:
+    results = [ANSWERS["ab"[i % 2]] for i in range(9)]
+    formats = ["overlay", "png", "coco"]
+    with ResultFolder(tmp_path / "behind", WORDS, formats=formats) as folder:
+        for i, result in enumerate(results):
+            folder.add(str(i), IMAGE, result)
+    for name in formats:
+        sink = SINKS[name].make()
+        sink.open(tmp_path / "plain" / SINKS[name].place, coloured(WORDS))
+        for i, result in enumerate(results):
+            sink.add(str(i), IMAGE, result)
+        sink.close()
+    files = [path for path in sorted((tmp_path / "plain").rglob("*")) if path.is_file()]
+    assert len(files) == 19
+    for path in files:
+        other = tmp_path / "behind" / path.relative_to(tmp_path / "plain")
+        assert other.read_bytes() == path.read_bytes(), path
+
+
+def test_an_image_that_cannot_be_written_ends_it_after_those_before(tmp_path: Path) -> None:
+    bare = Segmentation((8, 8), WORDS, None, ())
+
+    def fails() -> None:
+        with ResultFolder(tmp_path, WORDS, formats=["png", "coco"]) as folder:
+            for i, result in enumerate([ANSWERS["a"], ANSWERS["b"], bare, ANSWERS["a"]]):
+                folder.add(str(i), IMAGE, result)
+
+    with pytest.raises(SegtuneError, match="no label map"):
+        fails()
+    assert sorted(p.name for p in (tmp_path / "labels").iterdir()) == ["0.png", "1.png"]
+    assert not (tmp_path / "instances.json").exists()

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from segtune.errors import SegtuneError
 from segtune.types import IGNORE, Concept, Segment, Segmentation, Vocabulary
+from segtune.viz import overlay
 from segtune.viz.overlay import draw_overlay, legend_chips, region_maps
 from segtune.viz.palette import class_colors
 
@@ -82,3 +84,53 @@ def test_bad_input_is_one_clear_line() -> None:
         draw_overlay(np.zeros((5, 4, 3), dtype=np.uint8), halves((4, 4)))
     with pytest.raises(SegtuneError, match="alpha is 2"):
         draw_overlay(np.zeros((4, 4, 3), dtype=np.uint8), halves((4, 4)), alpha=2)
+
+
+def plain_fill(
+    image: np.ndarray, classes: np.ndarray, regions: np.ndarray, colors: np.ndarray, alpha: float
+) -> np.ndarray:
+    """Returns the blend pixel by pixel, without a table."""
+    shade = 1 + 0.14 * ((regions % 3) - 1) if regions is not classes else 1.0
+    fill = colors[classes] * np.asarray(shade, dtype=np.float32)[..., None]
+    weight = np.where(classes == IGNORE, 0, alpha).astype(np.float32)[..., None]
+    return np.rint(image * (1 - weight) + np.minimum(fill, 255) * weight).astype(np.uint8)
+
+
+@pytest.mark.parametrize("band", [1, 90, 1 << 20])
+@pytest.mark.parametrize("alpha", [0.0, 0.55, 1.0])
+def test_looked_up_fill_is_the_blend_bit_by_bit(
+    monkeypatch: pytest.MonkeyPatch, band: int, alpha: float
+) -> None:
+    monkeypatch.setattr(overlay, "BAND_PX", band)
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (37, 41, 3), dtype=np.uint8)
+    colors = rng.integers(0, 256, (5, 3), dtype=np.uint8)
+    classes = rng.integers(IGNORE, 5, (37, 41)).astype(np.int32)
+    for regions in (classes, rng.integers(IGNORE, 9, (37, 41)).astype(np.int32)):
+        expected = plain_fill(image, classes, regions, colors, alpha)
+        got = overlay._fill(image, classes, regions, colors, alpha)
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_the_roomiest_place_of_a_box_is_that_of_the_map() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(30):
+        noise = ndimage.gaussian_filter(rng.normal(size=(40, 53)), 3)
+        regions = np.digitize(noise, np.quantile(noise, [0.2, 0.5, 0.8])).astype(np.int32) - 1
+        found = dict(overlay._boxes(regions))
+        assert sorted(found) == np.unique(regions[regions != IGNORE]).tolist()
+        for region, (rows, columns) in found.items():
+            room = ndimage.distance_transform_edt(np.pad(regions == region, 1))[1:-1, 1:-1]
+            y, x = np.unravel_index(room.argmax(), room.shape)
+            inside = regions[rows, columns] == region
+            most, place = overlay._roomiest(inside)
+            assert (most, place[0] + rows.start, place[1] + columns.start) == (room[y, x], y, x)
+            assert most <= overlay._most_room(inside)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (9, 9), (12, 31)])
+def test_full_boxes_and_discs_have_no_more_room_than_is_foretold(size: tuple[int, int]) -> None:
+    full = np.ones(size, dtype=bool)
+    y, x = np.indices(size) - np.array(size)[:, None, None] // 2
+    for inside in (full, y**2 + x**2 <= (min(size) // 2) ** 2):
+        assert overlay._roomiest(inside)[0] <= overlay._most_room(inside)

@@ -54,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: words after `segtune`; those of the process where None.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    # Before torch is loaded: its idle threads leave their core to those that draw and encode.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # names of files need not be text
             stream.reconfigure(errors="backslashreplace")

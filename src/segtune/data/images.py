@@ -57,6 +57,19 @@ def write_label_map(
     path = Path(path)
     if path.suffix.lower() not in (".png", ".tif", ".tiff"):
         raise DataError(f"label maps keep their values only in .png or .tif files; rename {path}")
+    image = label_picture(path, labels, num_classes=num_classes, colors=colors)
+    with atomic_write(path) as temporary:
+        image.save(temporary)
+
+
+def label_picture(
+    path: Path,
+    labels: np.ndarray,
+    *,
+    num_classes: int | None = None,
+    colors: Sequence[tuple[int, int, int]] | None = None,
+) -> Image.Image:
+    """Returns the picture that `write_label_map` writes to a path; nothing is written."""
     largest = int(labels.max(initial=IGNORE))
     num_classes = largest + 1 if num_classes is None else num_classes
     if labels.min(initial=IGNORE) < IGNORE or largest >= min(max(num_classes, 1), IGNORE_16_BIT):
@@ -73,5 +86,4 @@ def write_label_map(
     else:
         values = np.where(labels == IGNORE, IGNORE_16_BIT, labels).astype(np.uint16)
         image = Image.fromarray(values)
-    with atomic_write(path) as temporary:
-        image.save(temporary)
+    return image

@@ -6,17 +6,23 @@ DIR/overlays/NAME.png     and whatever else the formats write, each at its own p
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 
-from segtune.export.sinks import SINKS, Format, ImageRef, Sink
+from segtune.export.behind import Behind, Finish
+from segtune.export.sinks import SINKS, Format, ImageRef, Prepares, Sink
 from segtune.types import Segmentation, Vocabulary
 from segtune.viz.palette import coloured
 from segtune.vocabulary.parse import write_vocabulary
+
+LARGE_PX = 4_000_000
+"""Results of more pixels are written before the next one is asked for."""
 
 
 class ResultFolder:
@@ -64,14 +70,25 @@ class ResultFolder:
         self._images, self._things_only = images, things_only
         self._category_ids = category_ids
         self._sinks: list[tuple[Format, Sink]] = []
+        self._behind = Behind()
 
     def add(self, name: str, image: np.ndarray | None, result: Segmentation) -> None:
-        """Writes the result of one image; see `Sink.add`."""
+        """Takes the result of one image; see `Sink.add`.
+
+        Pictures are drawn and encoded in threads; all is written in the order of the images. Errors
+        are raised here or at the end of the block, for the first image that has one.
+        """
         if not self._sinks:
             self._open()
+        parts: list[Callable[[], Finish]] = []
         for entry, sink in self._sinks:
             is_about_things = self._things_only and entry.things_only
-            sink.add(name, image, _things(result) if is_about_things else result)
+            given = (name, image, _things(result) if is_about_things else result)
+            if isinstance(sink, Prepares):
+                parts.append(partial(sink.prepare, *given))
+            else:
+                parts.append(partial(partial, sink.add, *given))  # nothing before its turn
+        self._behind.add(parts, at_once=result.size[0] * result.size[1] > LARGE_PX)
 
     def _open(self) -> None:
         path = self._folder / "vocabulary.json"
@@ -84,6 +101,11 @@ class ResultFolder:
             sink.open(self._folder / entry.place, self._vocabulary, images=self._images)
             self._sinks.append((entry, sink))
 
+    def _finish(self, kind: type[BaseException] | None) -> None:
+        """Writes what was taken; after an error, that error is the one that is told."""
+        with suppress(*(() if kind is None else (Exception,))):
+            self._behind.finish()
+
     def __enter__(self) -> ResultFolder:
         return self
 
@@ -94,6 +116,7 @@ class ResultFolder:
         trace: TracebackType | None,
     ) -> None:
         try:
+            self._finish(kind)
             while kind is None and self._sinks:
                 self.written += self._sinks[0][1].close()
                 del self._sinks[0]

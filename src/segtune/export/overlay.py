@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from segtune.errors import SegtuneError
+from segtune.export.behind import Finish
 from segtune.export.sinks import ImageRef
-from segtune.storage.images import write_image
+from segtune.storage.images import png_bytes, write_bytes
 from segtune.types import Segmentation, Vocabulary
 from segtune.viz.overlay import draw_overlay
 
@@ -38,10 +40,15 @@ class OverlaySink:
         Raises:
             SegtuneError: there is no image.
         """
+        self.prepare(name, image, result)()
+
+    def prepare(self, name: str, image: np.ndarray | None, result: Segmentation) -> Finish:
+        """Draws a result over its image, and returns what writes the picture."""
         if image is None:
             raise SegtuneError("an overlay is drawn over the image; give image=")
         picture = draw_overlay(*enlarged(image, result), names=True)
-        write_image(self._folder / f"{name}.png", picture)
+        content = png_bytes(Image.fromarray(picture))
+        return partial(write_bytes, self._folder / f"{name}.png", content)
 
     def close(self) -> list[Path]:
         """Returns the folder."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from segtune.data.images import write_label_map
+from segtune.data.images import label_picture
 from segtune.errors import SegtuneError
+from segtune.export.behind import Finish
 from segtune.export.sinks import ImageRef
+from segtune.storage.images import png_bytes, write_bytes
 from segtune.types import Segmentation, Vocabulary
 from segtune.viz.palette import class_colors
 
@@ -34,16 +37,17 @@ class PngSink:
         Raises:
             SegtuneError: it has none.
         """
+        self.prepare(name, image, result)()
+
+    def prepare(self, name: str, image: np.ndarray | None, result: Segmentation) -> Finish:
+        """Encodes the label map of a result, and returns what writes it."""
         if result.semantic is None:
             raise SegtuneError(
                 "an instance result has no label map; save it as .json, or with format coco"
             )
-        write_label_map(
-            self._folder / f"{name}.png",
-            result.semantic,
-            num_classes=len(self._colors),
-            colors=self._colors,
-        )
+        path, colors = self._folder / f"{name}.png", self._colors
+        picture = label_picture(path, result.semantic, num_classes=len(colors), colors=colors)
+        return partial(write_bytes, path, png_bytes(picture))
 
     def close(self) -> list[Path]:
         """Returns the folder."""

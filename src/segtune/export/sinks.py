@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from segtune.storage.registry import Registry, resolve
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from segtune.export.behind import Finish
     from segtune.types import Segmentation, Task, Vocabulary
 
 
@@ -62,6 +63,18 @@ class Sink(Protocol):
 
     def abort(self) -> None:
         """Gives up after an error: what is whole stays, nothing half written does."""
+        ...
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """What a sink may do besides: most of its work on an image, whatever comes before it."""
+
+    def prepare(self, name: str, image: np.ndarray | None, result: Segmentation) -> Finish:
+        """Takes the result of one image as `Sink.add` does, and returns what is left to do.
+
+        Called in any thread; what it returns is called in the order of the images.
+        """
         ...
 
 

@@ -5,6 +5,7 @@ Index maps of classes, whose values must not change, are in `segtune.data.images
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -156,6 +157,19 @@ def write_image(path: Path | str, pixels: np.ndarray) -> None:
     """Writes (H, W, 3) uint8 RGB in the format of the ending, such as .png."""
     with atomic_write(path) as temporary:
         Image.fromarray(pixels).save(temporary)
+
+
+def png_bytes(image: Image.Image) -> bytes:
+    """Returns what a PNG file of the picture holds."""
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    return stream.getvalue()
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file that was encoded before, whole or not at all."""
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(content)
 
 
 @contextmanager

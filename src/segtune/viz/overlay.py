@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from PIL import Image, ImageDraw
-from scipy import ndimage
 
 from segtune.errors import SegtuneError
 from segtune.types import IGNORE, Segmentation
@@ -13,6 +14,8 @@ from segtune.viz.text import PAPER, Chip, draw_chips, draw_text, font_size_for, 
 
 LEGEND_ENTRIES = 40
 """Classes named in a legend; the rest is counted."""
+BAND_PX = 1 << 20
+"""Pixels that are coloured at once."""
 
 
 def draw_overlay(
@@ -108,12 +111,49 @@ def _fill(
     colors: np.ndarray,
     alpha: float,
 ) -> np.ndarray:
-    """Returns the image blended with the class colours; neighbours of one class differ a little."""
-    shade = 1 + 0.14 * ((region_map % 3) - 1) if region_map is not class_map else 1.0
-    fill = colors[class_map] * np.asarray(shade, dtype=np.float32)[..., None]
-    fill = np.minimum(fill, 255)
-    weight = np.where(class_map == IGNORE, 0, alpha).astype(np.float32)[..., None]
-    return np.rint(image * (1 - weight) + fill * weight).astype(np.uint8)
+    """Returns the image blended with the class colours; neighbours of one class differ a little.
+
+    By bands of rows, so that memory does not grow with the image.
+    """
+    result, rows = np.empty_like(image), max(1, BAND_PX // image.shape[1])
+    for top in range(0, len(image), rows):
+        band = slice(top, top + rows)
+        classes = class_map[band]
+        regions = classes if region_map is class_map else region_map[band]
+        result[band] = _filled(image[band], classes, regions, colors, alpha)
+    return result
+
+
+def _filled(
+    image: np.ndarray,
+    class_map: np.ndarray,
+    region_map: np.ndarray,
+    colors: np.ndarray,
+    alpha: float,
+) -> np.ndarray:
+    """Returns a band of the blended image.
+
+    What a pixel becomes depends on its class, its region modulo 3 and its 8 bits, so it is worked
+    out once for each of those that occur and then looked up.
+    """
+    keys = class_map.astype(np.intp) * 3 + 3  # `IGNORE` has the first three
+    if region_map is not class_map:
+        keys += region_map % 3
+    counts = np.bincount(keys.ravel(), minlength=3)
+    present = np.flatnonzero(counts)
+    classes, thirds = present // 3 - 1, present % 3
+    shade = 1 + 0.14 * (thirds - 1) if region_map is not class_map else np.ones(len(present))
+    fill = np.minimum(colors[classes] * shade.astype(np.float32)[:, None], 255)
+    weight = np.where(classes == IGNORE, 0, alpha).astype(np.float32)[:, None]
+    places = np.zeros(len(counts), dtype=np.intp)
+    places[present] = 256 * np.arange(len(present))
+    starts, values = places[keys], np.arange(256, dtype=np.uint8)
+    result = np.empty_like(image)
+    for channel in range(3):
+        mixed = values * (1 - weight) + fill[:, channel, None] * weight
+        table = np.rint(mixed).astype(np.uint8).ravel()
+        result[..., channel] = table[starts + image[..., channel]]
+    return result
 
 
 def _draw_boundaries(
@@ -147,20 +187,58 @@ def _draw_names(
     # Places are searched on a reduced map: a name does not need pixel accuracy.
     step = max(1, max(region_map.shape) // 400)
     reduced, reduced_classes = region_map[::step, ::step], class_map[::step, ::step]
-    for region in np.unique(reduced[reduced != IGNORE]).tolist():
-        inside = np.pad(reduced == region, 1)
-        room = ndimage.distance_transform_edt(inside)[1:-1, 1:-1]
-        y, x = np.unravel_index(room.argmax(), room.shape)
-        text = segmentation.vocabulary.names[int(reduced_classes[y, x])]
-        if segmentation.segments:
-            text = f"{text} {segmentation.segments[region].score:.0%}"
+    for region, (rows, columns) in _boxes(reduced):
+        inside, classes = reduced[rows, columns] == region, reduced_classes[rows, columns]
+        found = classes[inside]
+        if found.min() == found.max():
+            half = text_width(_label(segmentation, found[0], region), size) / 2 + size / 4
+            if 2 * half > sheet.width or 1.5 * _most_room(inside) * step < half:
+                continue
+        room, (y, x) = _roomiest(inside)
+        text = _label(segmentation, classes[y, x], region)
         half = text_width(text, size) / 2 + size / 4
-        if 1.5 * room[y, x] * step < half or 2 * half > sheet.width:
+        if 1.5 * room * step < half or 2 * half > sheet.width:
             continue
+        y, x = y + rows.start, x + columns.start
         x_px = float(np.clip(x * step, half, sheet.width - half))
         y_px = float(np.clip(y * step, size, max(size, sheet.height - size)))
         draw_text(draw, (x_px, y_px), text, size=size, color=PAPER, anchor="mm", outlined=True)
     return np.asarray(sheet)
+
+
+def _label(segmentation: Segmentation, class_id: int, region: int) -> str:
+    """Returns what is written into a region: its class, and its score where it is a segment."""
+    name = segmentation.vocabulary.names[int(class_id)]
+    return f"{name} {segmentation.segments[region].score:.0%}" if segmentation.segments else name
+
+
+def _boxes(region_map: np.ndarray) -> Iterator[tuple[int, tuple[slice, slice]]]:
+    """Yields every region with the rows and columns that hold all of it."""
+    from scipy import ndimage
+
+    for region, box in enumerate(ndimage.find_objects(region_map - IGNORE)):
+        if box is not None:
+            yield region, box
+
+
+def _most_room(inside: np.ndarray) -> float:
+    """Returns more than `_roomiest` can find: the region holds a disc of that radius."""
+    of_box = (min(inside.shape) + 1) / 2
+    of_pixels = (np.count_nonzero(inside) ** 0.5 + 1) / 2**0.5  # it holds the square in the disc
+    return 1.000001 * min(of_box, of_pixels)
+
+
+def _roomiest(inside: np.ndarray) -> tuple[float, tuple[int, int]]:
+    """Returns the largest distance from a place of a region to what is outside, and the place.
+
+    Args:
+        inside: (h, w) bool; all around is outside.
+    """
+    from scipy import ndimage
+
+    room = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
+    y, x = np.unravel_index(room.argmax(), room.shape)
+    return float(room[y, x]), (int(y), int(x))
 
 
 def _percent(share: float) -> str:

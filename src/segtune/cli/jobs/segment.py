@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from tqdm import tqdm
 
 from segtune.cli.images import ImageFile
+from segtune.cli.jobs.reading import read_ahead
 from segtune.cli.options.clicks import Pointing
 from segtune.cli.tables import percent
 from segtune.data.masks.source import MaskSource
@@ -79,9 +80,9 @@ class Job:
 
     def answers(self, images: Sequence[ImageFile]) -> Iterator[Answer]:
         """Yields the answer for every image that can be read; the others are reported."""
-        for image in tqdm(images, "segment", disable=None):
+        for image, pixels_of in read_ahead(tqdm(images, "segment", disable=None)):
             try:
-                answer = self.answer(image)
+                answer = self.answer(image, pixels_of)
             except Exception as error:
                 if not self.is_about_one_image(error):
                     raise
@@ -90,10 +91,17 @@ class Job:
             if answer is not None:
                 yield self.counted(answer)
 
-    def answer(self, image: ImageFile) -> Answer | None:
-        """Returns the answer for an image; None where its masks cannot be read."""
+    def answer(
+        self, image: ImageFile, pixels_of: Callable[[], np.ndarray] | None = None
+    ) -> Answer | None:
+        """Returns the answer for an image; None where its masks cannot be read.
+
+        Args:
+            image: its name and file.
+            pixels_of: gives its pixels, where they were read ahead.
+        """
         self._check_memory(image)
-        pixels = read_image(image.path)
+        pixels = read_image(image.path) if pixels_of is None else pixels_of()
         result = self._answer(Sample(image.name, pixels), image)
         return None if result is None else Answer(image.name, pixels, result)
 
