@@ -144,7 +144,9 @@ def test_mistakes_in_a_folder_are_told(folders):
         load_backbone(write_pair(folders, thresold=0.4), device="cpu")
     with pytest.raises(WeightsError, match="recipe 'sam'; expected ovseg, simbaseline, zegformer"):
         load_backbone(write_pair(folders, recipe="sam"), device="cpu")
-    with pytest.raises(WeightsError, match=r"nowhere.* neither bundled nor a place beside it"):
+    with pytest.raises(
+        WeightsError, match=r"nowhere.* neither bundled, nor downloaded, nor a place"
+    ):
         load_backbone(write_pair(folders, proposals="./nowhere"), device="cpu")
     with pytest.raises(WeightsError, match=r"stranger/model.* neither bundled"):
         load_backbone(write_pair(folders, clip="stranger/model"), device="cpu")

@@ -96,15 +96,28 @@ def _part(folder: Path, part: str, settings: Mapping[str, Any]) -> str:
     place = folder / name
     if name in CARDS and CARDS[name].is_bundled and not place.exists():
         return name
-    if Path(name).is_absolute() or not place.exists():
+    if not place.exists() and _is_downloaded(name):
+        return name
+    if not place.exists():
         raise WeightsError(
-            f"{config} names {name[:80]!r} as {part}, which is neither bundled nor a place beside "
-            "it; download it there, or load both by name: --model PROPOSALS+CLIP"
+            f"{config} names {name[:80]!r} as {part}, which is neither bundled, nor downloaded, "
+            "nor a place beside it; load both by name, which fetches them: --model PROPOSALS+CLIP"
         )
     inner = place / "config.json"
     if inner.is_file() and read_settings(inner).get("model_type") == MODEL_TYPE:
         raise WeightsError(f"{config} names a pair as {part}; name the {part} of that pair instead")
     return str(place)
+
+
+def _is_downloaded(name: str) -> bool:
+    """Whether a model of the hub is on this machine; a folder of a stranger fetches nothing."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        return isinstance(try_to_load_from_cache(name, "config.json"), str)
+    except HFValidationError:
+        return False
 
 
 def two_stage_from_official(
