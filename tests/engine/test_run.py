@@ -38,6 +38,19 @@ def test_rows_come_in_their_order_with_what_is_bad(tmp_path: Path) -> None:
     assert is_work(tmp_path / "work")
 
 
+def test_which_folders_are_those_of_runs(tmp_path: Path) -> None:
+    folder = tmp_path / "a.part"
+    assert not is_work(folder)
+    folder.mkdir()
+    assert is_work(folder)  # killed, or the disk was full, before the first file
+    (folder / ".half.tmp").touch()
+    assert is_work(folder)
+    (folder / "notes.txt").touch()
+    assert not is_work(folder)
+    (folder / "graph.json").touch()
+    assert is_work(folder)
+
+
 def test_nothing_is_done_twice(tmp_path: Path) -> None:
     run(tmp_path)
     before = calls(tmp_path)

@@ -132,8 +132,10 @@ def run_graph(
 
 
 def is_work(folder: Path) -> bool:
-    """Whether a folder is that of a run, finished or not."""
-    return (folder / MARK).is_file()
+    """Whether a folder is that of a run, finished, or killed before or after its first file."""
+    if not folder.is_dir():
+        return False
+    return (folder / MARK).is_file() or all(p.name.startswith(".") for p in folder.iterdir())
 
 
 def _run_phase(

@@ -73,6 +73,7 @@ def test_what_is_in_the_way_is_left_alone(
 ) -> None:
     monkeypatch.setattr(shards, "runner_of", lambda options: None)
     Path("segmented.part").mkdir()
+    Path("segmented.part/mine.txt").write_text("mine")
     words = ("segment", many, "--model", model_folder, "--vocab", "star", "--workers", "2")
     outcome = run(*words)
     assert outcome.status == 2
