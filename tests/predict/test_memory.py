@@ -13,8 +13,8 @@ from segtune.errors import ImageError
 from segtune.predict.memory import bytes_needed, check_memory, size_of
 from segtune.types import Sample
 
-SEEM = SimpleNamespace(kind="seem", config=SimpleNamespace(num_queries=31))
-CLIP = SimpleNamespace(kind="clip-vit", config=SimpleNamespace(num_queries=99))
+SEEM = SimpleNamespace(config=SimpleNamespace(num_queries=31))
+CLIP = SimpleNamespace(config=None)
 TWELVE = (3000, 4000)
 
 
@@ -36,7 +36,9 @@ def test_words_masks_and_pixels_count() -> None:
     assert megabytes(CLIP, "semantic", 4) < megabytes(CLIP, "semantic", 847)
     assert megabytes(CLIP, "semantic", 847) == megabytes(CLIP, "semantic", 20_000)
     assert megabytes(SEEM, "panoptic", 4) < megabytes(SEEM, "semantic", 4)
-    assert megabytes(SimpleNamespace(kind="sam3"), "instance", 1) > megabytes(SEEM, "instance", 1)
+    assert megabytes(SimpleNamespace(masks_at_original=200), "instance", 1) > megabytes(
+        SEEM, "instance", 1
+    )
 
 
 def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,8 +28,6 @@ PER_PIXEL, PER_CLASS, PER_MASK = 60, 5, 8
 CLASSES_AT_A_TIME = 16
 KEPT_BY_PANOPTIC = 12
 """Masks that a panoptic answer usually brings to the original size."""
-MASKS_OF = {"sam3": 200, "uniovseg": 300}
-"""Masks of models whose number is no setting."""
 
 
 def bytes_needed(model: Any, size: tuple[int, int], *, task: Task, num_words: int) -> int:
@@ -80,8 +78,10 @@ def size_of(sample: Sample) -> tuple[int, int]:
 
 
 def _masks_of(model: Any) -> int:
-    """Returns the masks that a model brings to the size of the original image; 0 where none."""
-    if model.kind in MASKS_OF:
-        return MASKS_OF[model.kind]
+    """Returns the masks that a model brings to the size of the original image; 0 where none.
+
+    A model states it as `masks_at_original`, or has as many queries in its settings.
+    """
+    stated = getattr(model, "masks_at_original", None)
     config = getattr(model, "config", None)
-    return int(getattr(config, "num_queries", 0)) if model.kind != "clip-vit" else 0
+    return int(getattr(config, "num_queries", 0) if stated is None else stated)

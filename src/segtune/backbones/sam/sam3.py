@@ -88,6 +88,7 @@ class Sam3(FrozenSam):
 
     kind: ClassVar[str] = "sam3"
     uses_windows: ClassVar[bool] = False
+    masks_at_original: ClassVar[int] = 200
     background_word: ClassVar[str | None] = None
 
     def __init__(

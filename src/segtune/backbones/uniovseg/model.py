@@ -62,6 +62,7 @@ class UniOvseg(nn.Module):
 
     kind: ClassVar[str] = "uniovseg"
     uses_windows: ClassVar[bool] = False
+    masks_at_original: ClassVar[int] = 300
     background_word: ClassVar[str | None] = None
     stride: ClassVar[int] = 32
     padding: ClassVar[tuple[float, float, float]] = (GREY, GREY, GREY)
